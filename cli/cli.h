@@ -51,6 +51,7 @@ extern const cli_command COMMAND_DEPOSITS;                                      
 extern const cli_command COMMAND_FEED;                                              // feed.c
 extern const cli_command COMMAND_IMPORT, COMMAND_IMPORTS, COMMAND_IMPORT_RESULT;    // imports.c
 extern const cli_command COMMAND_INBOX;                                             // inbox.c
+extern const cli_command COMMAND_KEYS;                                              // keys.c
 extern const cli_command COMMAND_MERCHANTS;                                         // merchants.c
 extern const cli_command COMMAND_PAY;                                               // pay.c
 extern const cli_command COMMAND_PAYOUT, COMMAND_PAYOUTS, COMMAND_WATCH;            // payouts.c

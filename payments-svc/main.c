@@ -16,6 +16,7 @@
 #include "guard/guard.h"
 #include "jobs/deadlines.h"
 #include "jobs/sums.h"
+#include "keys/keys.h"
 #include "maintain/maintain.h"
 #include "maintain/partitions.h"
 #include "pools.h"
@@ -38,7 +39,8 @@ typedef struct program {
     saga_recovery sagas; // what they compare in a recovery
     submission_recovery submissions;
     crypto_keyring *keys;
-    authz_current *policy; // of the daemon
+    struct keys *data_keys; // whether keys has what is in use
+    authz_current *policy;  // of the daemon
     rpc_client *ledger;
     ledger_accounts *accounts;
     connected connected;
@@ -178,6 +180,16 @@ static bool check(void *self, err *e) {
     return ok;
 }
 
+static bool start_keys(program *p, err *e) {
+    const keys_options o = {.pool = p->pool,
+                            .ring = p->keys,
+                            .file = p->settings.keys_file,
+                            .lost = p->settings.keys_lost,
+                            .pause_ms = p->settings.keys_pause_ms};
+    p->data_keys = keys_start(&o, e);
+    return p->data_keys != NULL;
+}
+
 static bool start_ledger_client(program *p, err *e) {
     const payments_settings *s = &p->settings;
     const rpc_client_options o = {
@@ -223,6 +235,7 @@ static bool start_service(program *p, err *e) {
         .ledger = p->ledger,
         .accounts = p->accounts,
         .keys = p->keys,
+        .data_keys = p->data_keys,
         .engine = p->engine,
         .awaits = p->awaits,
         .inbox = p->inbox,
@@ -283,6 +296,7 @@ static void stop(void *self) {
     inbox_destroy(p->inbox);
     ledger_accounts_destroy(p->accounts);
     rpc_client_destroy(p->ledger);
+    keys_stop(p->data_keys);
     crypto_keyring_destroy(p->keys);
     guard_stop(p->guard);
     pools_close(&p->pools);
@@ -309,7 +323,7 @@ static bool start(void *self, db_pool *pool, rpc_service *services, size_t servi
     }
     p->keys = crypto_keyring_load(p->settings.keys_file, e);
     // The banks are heard only when there is an engine to wake.
-    if (p->keys == NULL || !start_ledger_client(p, e) || !start_rails(p, e) ||
+    if (p->keys == NULL || !start_keys(p, e) || !start_ledger_client(p, e) || !start_rails(p, e) ||
         !start_engine(p, e) || !start_service(p, e) || !connected_start(&p->connected, e) ||
         !start_jobs(p, e)) {
         stop(p);
@@ -331,13 +345,40 @@ static void quiesce(void *self) {
     payments_service_quiesce(p->service);
 }
 
-// Calls of the ledger go on with the new certificate.
-static void certificate_changed(void *self) {
-    const program *p = self;
+// Calls of the ledger go on with the new certificate, and the listeners of webhooks.
+static bool certificate_changed(void *self) {
+    program *p = self;
     err e = {0};
-    if (!rpc_client_tls_changed(p->ledger, &e)) {
+    const bool calls = rpc_client_tls_changed(p->ledger, &e);
+    if (!calls) {
         log_err(LOG_ERROR, "ledger.tls.refused", &e);
+        err_clear(&e);
     }
+    const bool listens = connected_certificate(&p->connected, &e);
+    if (!listens) {
+        log_err(LOG_WARN, "webhook.tls.refused", &e);
+    }
+    return calls && listens;
+}
+
+static size_t files(void *self, const char **paths, size_t max) {
+    const program *p = self;
+    ASSERT(max > 0);
+    paths[0] = p->settings.keys_file;
+    return 1;
+}
+
+static bool files_changed(void *self) {
+    program *p = self;
+    err e = {0};
+    if (!keys_read_again(p->data_keys, &e)) {
+        static log_gate gate; // it is tried again and again
+        if (log_gate_pass(&gate, "keys.refused", clock_mono_ms(clock_system()))) {
+            log_err(LOG_ERROR, "keys.refused", &e);
+        }
+        return false;
+    }
+    return true;
 }
 
 static bool started(void *self, rpc_server *server, strbuf *extra_json, err *e) {
@@ -371,6 +412,8 @@ int main(int argc, char **argv) {
         .check = check,
         .started = started,
         .certificate_changed = certificate_changed,
+        .files = files,
+        .files_changed = files_changed,
         .quiesce = quiesce,
         .stop = stop,
         .error_domain = "payments.disburse",

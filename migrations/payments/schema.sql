@@ -64,6 +64,17 @@ CREATE TABLE public.connection (
     CONSTRAINT connection_number_check CHECK (((number >= 1) AND (number <= 64)))
 );
 
+CREATE TABLE public.data_key (
+    book_id bigint NOT NULL,
+    key_id text NOT NULL,
+    first_at timestamp with time zone NOT NULL,
+    sealed boolean NOT NULL,
+    macs boolean NOT NULL,
+    uses text NOT NULL,
+    CONSTRAINT data_key_book_id_check CHECK ((book_id = 0)),
+    CONSTRAINT data_key_key_id_check CHECK (((octet_length(key_id) >= 1) AND (octet_length(key_id) <= 32)))
+);
+
 CREATE TABLE public.deposit (
     book_id bigint NOT NULL,
     deposit_id uuid NOT NULL,
@@ -267,6 +278,44 @@ CREATE TABLE public.job (
     ran_at timestamp with time zone,
     CONSTRAINT job_book_id_check CHECK ((book_id = 0)),
     CONSTRAINT job_name_check CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 64)))
+);
+
+CREATE TABLE public.key_count (
+    book_id bigint NOT NULL,
+    rotation_id uuid NOT NULL,
+    key_id text NOT NULL,
+    target text NOT NULL,
+    n bigint NOT NULL,
+    CONSTRAINT key_count_book_id_check CHECK ((book_id = 0))
+);
+
+CREATE TABLE public.key_instance (
+    book_id bigint NOT NULL,
+    instance uuid NOT NULL,
+    key_ids text NOT NULL,
+    current text NOT NULL,
+    since timestamp with time zone NOT NULL,
+    seen_at timestamp with time zone NOT NULL,
+    CONSTRAINT key_instance_book_id_check CHECK ((book_id = 0))
+);
+
+CREATE TABLE public.key_rotation (
+    book_id bigint NOT NULL,
+    rotation_id uuid NOT NULL,
+    key_id text NOT NULL,
+    state smallint NOT NULL,
+    actor text NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    target integer NOT NULL,
+    at_book bigint NOT NULL,
+    at1 text NOT NULL,
+    at2 text NOT NULL,
+    at3 text NOT NULL,
+    walked bigint NOT NULL,
+    resealed bigint NOT NULL,
+    unreadable bigint NOT NULL,
+    CONSTRAINT key_rotation_book_id_check CHECK ((book_id = 0))
 );
 
 CREATE TABLE public.merchant (
@@ -734,6 +783,9 @@ ALTER TABLE ONLY public.case_note
 ALTER TABLE ONLY public.connection
     ADD CONSTRAINT connection_pkey PRIMARY KEY (book_id, number);
 
+ALTER TABLE ONLY public.data_key
+    ADD CONSTRAINT data_key_pkey PRIMARY KEY (book_id, key_id);
+
 ALTER TABLE ONLY public.deposit
     ADD CONSTRAINT deposit_pkey PRIMARY KEY (book_id, deposit_id);
 
@@ -778,6 +830,15 @@ ALTER TABLE ONLY public.inbox_version
 
 ALTER TABLE ONLY public.job
     ADD CONSTRAINT job_pkey PRIMARY KEY (book_id, name);
+
+ALTER TABLE ONLY public.key_count
+    ADD CONSTRAINT key_count_pkey PRIMARY KEY (book_id, rotation_id, key_id, target);
+
+ALTER TABLE ONLY public.key_instance
+    ADD CONSTRAINT key_instance_pkey PRIMARY KEY (book_id, instance);
+
+ALTER TABLE ONLY public.key_rotation
+    ADD CONSTRAINT key_rotation_pkey PRIMARY KEY (book_id, rotation_id);
 
 ALTER TABLE ONLY public.merchant_book
     ADD CONSTRAINT merchant_book_pkey PRIMARY KEY (merchant_id);
@@ -909,6 +970,8 @@ CREATE INDEX inbox_refused ON public.inbox USING btree (book_id, inbox_id) WHERE
 
 CREATE INDEX inbox_sweep_again_due ON public.inbox_sweep_again USING btree (book_id, connection, due_at);
 
+CREATE UNIQUE INDEX key_rotation_one ON public.key_rotation USING btree (book_id) WHERE (state = 1);
+
 CREATE INDEX merchant_book_book ON public.merchant_book USING btree (book_id);
 
 CREATE INDEX payment_case_of_merchant ON public.payment_case USING btree (book_id, merchant_id, case_id) WHERE (merchant_id <> ''::text);
@@ -973,6 +1036,14 @@ GRANT SELECT,INSERT ON TABLE public.connection TO payments_service;
 
 GRANT UPDATE(looked_at) ON TABLE public.connection TO payments_service;
 
+GRANT SELECT,INSERT ON TABLE public.data_key TO payments_service;
+
+GRANT UPDATE(sealed) ON TABLE public.data_key TO payments_service;
+
+GRANT UPDATE(macs) ON TABLE public.data_key TO payments_service;
+
+GRANT UPDATE(uses) ON TABLE public.data_key TO payments_service;
+
 GRANT SELECT,INSERT ON TABLE public.deposit TO payments_service;
 
 GRANT UPDATE(state) ON TABLE public.deposit TO payments_service;
@@ -1005,6 +1076,8 @@ GRANT UPDATE(met_attempt) ON TABLE public.forgotten_entry TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.idempotency TO payments_service;
 
+GRANT UPDATE(response) ON TABLE public.idempotency TO payments_service;
+
 GRANT SELECT,INSERT ON TABLE public.import_fault TO payments_service;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.import_part TO payments_service;
@@ -1014,6 +1087,8 @@ GRANT SELECT,INSERT ON TABLE public.import_result TO payments_service;
 GRANT SELECT,INSERT ON TABLE public.inbound_file TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.inbox TO payments_service;
+
+GRANT UPDATE(content_sealed) ON TABLE public.inbox TO payments_service;
 
 GRANT UPDATE(state) ON TABLE public.inbox TO payments_service;
 
@@ -1039,6 +1114,8 @@ GRANT UPDATE(updated_at) ON TABLE public.inbox TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.inbox_exception TO payments_service;
 
+GRANT UPDATE(raw_sealed) ON TABLE public.inbox_exception TO payments_service;
+
 GRANT UPDATE(state) ON TABLE public.inbox_exception TO payments_service;
 
 GRANT UPDATE(closed_by) ON TABLE public.inbox_exception TO payments_service;
@@ -1061,6 +1138,8 @@ GRANT UPDATE(tries) ON TABLE public.inbox_sweep_again TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.inbox_version TO payments_service;
 
+GRANT UPDATE(content_sealed) ON TABLE public.inbox_version TO payments_service;
+
 GRANT SELECT,INSERT ON TABLE public.job TO payments_service;
 
 GRANT UPDATE(next_at) ON TABLE public.job TO payments_service;
@@ -1068,6 +1147,42 @@ GRANT UPDATE(next_at) ON TABLE public.job TO payments_service;
 GRANT UPDATE(runs) ON TABLE public.job TO payments_service;
 
 GRANT UPDATE(ran_at) ON TABLE public.job TO payments_service;
+
+GRANT SELECT,INSERT ON TABLE public.key_count TO payments_service;
+
+GRANT UPDATE(n) ON TABLE public.key_count TO payments_service;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.key_instance TO payments_service;
+
+GRANT UPDATE(key_ids) ON TABLE public.key_instance TO payments_service;
+
+GRANT UPDATE(current) ON TABLE public.key_instance TO payments_service;
+
+GRANT UPDATE(since) ON TABLE public.key_instance TO payments_service;
+
+GRANT UPDATE(seen_at) ON TABLE public.key_instance TO payments_service;
+
+GRANT SELECT,INSERT ON TABLE public.key_rotation TO payments_service;
+
+GRANT UPDATE(state) ON TABLE public.key_rotation TO payments_service;
+
+GRANT UPDATE(ended_at) ON TABLE public.key_rotation TO payments_service;
+
+GRANT UPDATE(target) ON TABLE public.key_rotation TO payments_service;
+
+GRANT UPDATE(at_book) ON TABLE public.key_rotation TO payments_service;
+
+GRANT UPDATE(at1) ON TABLE public.key_rotation TO payments_service;
+
+GRANT UPDATE(at2) ON TABLE public.key_rotation TO payments_service;
+
+GRANT UPDATE(at3) ON TABLE public.key_rotation TO payments_service;
+
+GRANT UPDATE(walked) ON TABLE public.key_rotation TO payments_service;
+
+GRANT UPDATE(resealed) ON TABLE public.key_rotation TO payments_service;
+
+GRANT UPDATE(unreadable) ON TABLE public.key_rotation TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.merchant TO payments_service;
 
@@ -1163,6 +1278,10 @@ GRANT UPDATE(owed) ON TABLE public.receivable TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.recipient TO payments_service;
 
+GRANT UPDATE(name_sealed) ON TABLE public.recipient TO payments_service;
+
+GRANT UPDATE(account_sealed) ON TABLE public.recipient TO payments_service;
+
 GRANT SELECT,INSERT ON TABLE public.recovery_listing TO payments_service;
 
 GRANT UPDATE(since) ON TABLE public.recovery_listing TO payments_service;
@@ -1254,6 +1373,8 @@ GRANT UPDATE(claims) ON TABLE public.saga_slot TO payments_service;
 GRANT SELECT,INSERT ON TABLE public.step_log TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.submission TO payments_service;
+
+GRANT UPDATE(content_sealed) ON TABLE public.submission TO payments_service;
 
 GRANT UPDATE(state) ON TABLE public.submission TO payments_service;
 

@@ -25,6 +25,7 @@ enum {
 #define IMPORTS "payments.v1.ImportService/"
 #define FEED "payments.v1.FeedService/"
 #define AUDIT "payments.v1.AuditService/"
+#define KEYS "payments.v1.KeyService/"
 #define IDENTITY "payments.v1.IdentityService/"
 
 // clang-format off
@@ -95,6 +96,9 @@ const authz_permission PAYMENTS_PERMISSIONS[] = {
     {FEED "GetFeed", LOOKS_AT_PAYOUTS, AUTHZ_ON_MERCHANT_OR_ALL},
 
     {AUDIT "ListAudit", LOOKS_AT_BANKS, AUTHZ_ON_MERCHANT_OR_ALL},
+
+    {KEYS "ListKeys", LOOKS_AT_BANKS, AUTHZ_ON_ALL},
+    {KEYS "RotateKeys", AUTHZ_OPERATOR, AUTHZ_ON_ALL},
 
     {IDENTITY "WhoAmI", EVERYBODY, AUTHZ_ON_NOTHING},
 };

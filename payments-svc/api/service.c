@@ -9,6 +9,7 @@
 #include "payments/v1/identity_service.pb-c.h"
 #include "payments/v1/import_service.pb-c.h"
 #include "payments/v1/inbox_service.pb-c.h"
+#include "payments/v1/key_service.pb-c.h"
 #include "payments/v1/reconciliation_service.pb-c.h"
 #include "payments/v1/submission_service.pb-c.h"
 
@@ -79,6 +80,7 @@ void payments_service_describe(payments_service *s, rpc_service out[PAYMENTS_SER
                            N_SUBMISSION_METHODS, s};
     out[7] =
         (rpc_service){&payments__v1__inbox_service__descriptor, INBOX_METHODS, N_INBOX_METHODS, s};
+    out[11] = (rpc_service){&payments__v1__key_service__descriptor, KEY_METHODS, N_KEY_METHODS, s};
     out[8] = (rpc_service){&payments__v1__identity_service__descriptor, IDENTITY_METHODS,
                            N_IDENTITY_METHODS, s};
     out[9] = (rpc_service){&payments__v1__import_service__descriptor, IMPORT_METHODS,

@@ -1,6 +1,6 @@
 // The public services of payments-svc: MerchantService, RecipientService, PayoutService, CaseService,
 // ReconciliationService, ConnectionService, SubmissionService, InboxService,
-// IdentityService, ImportService, AuditService.
+// IdentityService, ImportService, AuditService, KeyService.
 #ifndef API_SERVICE_H
 #define API_SERVICE_H
 
@@ -38,10 +38,11 @@ typedef struct payments_service_options {
     rpc_client *ledger;
     ledger_accounts *accounts; // made on first use
     crypto_keyring *keys;
-    saga_engine *engine; // woken when payouts arrive
-    awaits *awaits;      // AwaitPayout; started here, and closed by payments_service_quiesce
-    inbox *inbox;        // what banks say
-    guard *guard;        // how a recovery stands
+    struct keys *data_keys; // for KeyService
+    saga_engine *engine;    // woken when payouts arrive
+    awaits *awaits;         // AwaitPayout; started here, and closed by payments_service_quiesce
+    inbox *inbox;           // what banks say
+    guard *guard;           // how a recovery stands
     const rule_rail *rails;
     size_t n_rails;
     connections *connections; // all that are known, also those that are switched off

@@ -47,6 +47,8 @@ extern const rpc_method CONNECTION_METHODS[];
 extern const size_t N_CONNECTION_METHODS;
 extern const rpc_method SUBMISSION_METHODS[];
 extern const size_t N_SUBMISSION_METHODS;
+extern const rpc_method KEY_METHODS[];
+extern const size_t N_KEY_METHODS;
 extern const rpc_method IDENTITY_METHODS[];
 extern const size_t N_IDENTITY_METHODS;
 extern const rpc_method AUDIT_METHODS[];

@@ -137,6 +137,36 @@ static void test_identify__a_gateway__gives_no_more_than_both_have(void **state)
     authz_policy_release(p);
 }
 
+static void recalled(const authz_policy *p, const char *actor, authz_verdict expected,
+                     authz_roles roles) {
+    authz_who w;
+    const authz_verdict v = authz_recall(p, str_of(actor), &w);
+    if (v != expected || w.roles != roles) {
+        fail_msg("%s: %s, roles %x", actor, authz_verdict_reason(v), w.roles);
+    }
+}
+
+static void test_recall__who_wrote_an_actor_down__as_the_policy_knows_them_today(void **state) {
+    (void)state;
+    authz_policy *p = must_parse(POLICY);
+    recalled(p, PROGRAM "shop", AUTHZ_ALLOWED, AUTHZ_PAYER | AUTHZ_PLATFORM);
+    recalled(p, PROGRAM "shop for bob", AUTHZ_ALLOWED, AUTHZ_PAYER | AUTHZ_PLATFORM); // it said so
+    recalled(p, PROGRAM "edge for ada@example.com", AUTHZ_ALLOWED, AUTHZ_MAKER);
+    recalled(p, PROGRAM "edge for eve", AUTHZ_PERSON_UNKNOWN, 0);
+    recalled(p, PROGRAM "edge", AUTHZ_ALLOWED, AUTHZ_GATEWAY);
+    recalled(p, PROGRAM "person/ada for ada@example.com", AUTHZ_ALLOWED,
+             AUTHZ_MAKER | AUTHZ_OPERATOR);
+    recalled(p, PROGRAM "person/ada for grace", AUTHZ_PERSON_UNKNOWN, 0); // it was hers
+    recalled(p, PROGRAM "gone for ada@example.com", AUTHZ_IDENTITY_UNKNOWN, 0);
+    recalled(p, "", AUTHZ_IDENTITY_UNKNOWN, 0);
+    recalled(NULL, PROGRAM "shop", AUTHZ_IDENTITY_UNKNOWN, 0);
+    assert_true(authz_knows_person(p, STR("grace")));
+    assert_false(authz_knows_person(p, STR("bob")));
+    assert_false(authz_knows_person(p, STR("")));
+    assert_false(authz_knows_person(NULL, STR("grace")));
+    authz_policy_release(p);
+}
+
 static void test_identify__not_a_gateway__may_not_say_for_whom_it_acts(void **state) {
     (void)state;
     authz_policy *p = must_parse(POLICY);
@@ -397,6 +427,7 @@ int main(void) {
         cmocka_unit_test(test_identify__a_certificate_of_a_person__has_what_the_person_has),
         cmocka_unit_test(test_identify__a_gateway__gives_no_more_than_both_have),
         cmocka_unit_test(test_identify__not_a_gateway__may_not_say_for_whom_it_acts),
+        cmocka_unit_test(test_recall__who_wrote_an_actor_down__as_the_policy_knows_them_today),
         cmocka_unit_test(test_may_call__every_role_and_object),
         cmocka_unit_test(test_parse__a_fault__names_file_line_field_and_reason),
         cmocka_unit_test(test_parse__limits__hold_and_are_named),

@@ -14,11 +14,25 @@ void crypto_sha256(const void *data, size_t len, uint8_t out[32]);
 void crypto_hmac_sha256(str key, str data, uint8_t out[32]);
 bool crypto_equal(const void *a, const void *b, size_t len); // constant time
 
-// A ring of 32-byte data keys, read from a file: one line a key, "<key id> <64 hex digits>", the last line encrypts,
-// all of them decrypt. The keys live in locked memory that is left out of core dumps, and are wiped at destroy.
+// A ring of 32-byte data keys, read from a file, one a line:
+//   <key id> <64 hex digits>       a key: it opens what was sealed under it
+//   <key id> mac <64 hex digits>   what is left of a key that opens nothing any more: its MACs can still be compared
+//   current <key id>               which one seals; without this line the last key does
+// The keys live in locked memory that is left out of core dumps, and are wiped at destroy.
 typedef struct crypto_keyring crypto_keyring;
 crypto_keyring *crypto_keyring_load(const char *path, err *e);
 void crypto_keyring_destroy(crypto_keyring *k);
+// The keys of fresh take the place of those of k, for calls that begin from now on. Any thread. @consumes fresh
+void crypto_keyring_take(crypto_keyring *k, crypto_keyring *fresh);
+
+enum { CRYPTO_KEYS_MAX = 32, CRYPTO_KEY_ID_MAX = 32 };
+typedef struct crypto_key_info {
+    char id[CRYPTO_KEY_ID_MAX + 1];
+    bool opens; // false: MACs only
+} crypto_key_info;
+// In the order of the file. *current: the position of the one that seals.
+size_t crypto_keyring_keys(const crypto_keyring *k, crypto_key_info out[CRYPTO_KEYS_MAX],
+                           size_t *current);
 
 enum { CRYPTO_VALUE_MAX = 32 * 1024 * 1024 }; // bytes of one sealed value, before it is sealed
 

@@ -16,6 +16,9 @@
 #define KEY_A "k2026a 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n"
 #define KEY_B "k2026b f0f1f2f3f4f5f6f7f8f9fafbfcfdfeffe0e1e2e3e4e5e6e7e8e9eaebecedeeef\n"
 
+// What is left of KEY_B for MACs: HMAC-SHA-256 of "disburse mac 1" under it.
+#define KEY_B_MAC "k2026b mac 354a43d70eaa6214591a6ed8c61f0f452970a168f0abcefacbb732016e83b6e4\n"
+
 static arena *mem;
 
 static int setup(void **state) {
@@ -148,6 +151,57 @@ static void test_rotation__new_key_appended__old_values_open(void **state) {
     crypto_keyring_destroy(after);
 }
 
+static void test_rotation__current_line__says_which_key_seals(void **state) {
+    (void)state;
+    err e = {0};
+    crypto_keyring *k = ring_of(KEY_A KEY_B "current k2026a\n", &e);
+    crypto_key_info keys[CRYPTO_KEYS_MAX];
+    size_t current = 9;
+    str sealed;
+    assert_int_equal(crypto_keyring_keys(k, keys, &current), 2);
+    assert_int_equal(current, 0);
+    assert_string_equal(keys[1].id, "k2026b");
+    assert_true(keys[1].opens);
+    assert_true(crypto_seal(k, STR("p"), STR("x"), mem, &sealed, &e));
+    assert_memory_equal(sealed.ptr + 2, "k2026a", 6);
+    crypto_keyring_destroy(k);
+}
+
+static void test_rotation__ring_exchanged__counts_for_the_next_call(void **state) {
+    (void)state;
+    err e = {0};
+    crypto_keyring *k = ring_of(KEY_A, &e);
+    str old, fresh, plain;
+    assert_true(crypto_seal(k, STR("p"), STR("old"), mem, &old, &e));
+    crypto_keyring_take(k, ring_of(KEY_A KEY_B, &e));
+    assert_true(crypto_seal(k, STR("p"), STR("new"), mem, &fresh, &e));
+    assert_memory_equal(fresh.ptr + 2, "k2026b", 6);
+    assert_true(crypto_open(k, STR("p"), old, mem, &plain, &e));
+    crypto_keyring_take(k, ring_of(KEY_B, &e));
+    assert_false(crypto_open(k, STR("p"), old, mem, &plain, &e));
+    crypto_keyring_destroy(k);
+}
+
+// A key that opens nothing any more may still be needed to compare.
+static void test_mac_line__compares_and_opens_nothing(void **state) {
+    (void)state;
+    err e = {0};
+    crypto_keyring *before = ring_of(KEY_B, &e), *after = ring_of(KEY_B_MAC KEY_A, &e);
+    const str data = STR("a request");
+    crypto_mac mac;
+    str sealed, plain;
+    bool matches = false;
+    crypto_mac_make(before, "p", &data, 1, &mac);
+    assert_true(crypto_seal(before, STR("p"), STR("x"), mem, &sealed, &e));
+    assert_true(crypto_mac_matches(after, "p", &data, 1, (str){(const char *)mac.bytes, mac.len},
+                                   &matches, &e));
+    assert_true(matches);
+    assert_false(crypto_open(after, STR("p"), sealed, mem, &plain, &e));
+    assert_non_null(strstr(e.detail, "not in the ring"));
+    crypto_keyring_destroy(before);
+    crypto_keyring_destroy(after);
+}
+
 static bool mac_matches(const crypto_keyring *k, const char *purpose, str data,
                         const crypto_mac *mac) {
     bool matches = false;
@@ -214,6 +268,11 @@ static void test_keyring__bad_files__refused_without_quoting(void **state) {
         "k1 zz0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n",
         KEY_A "\n" KEY_B,
         "\n",
+        KEY_A "current k2026b\n",
+        KEY_A "current k2026a\ncurrent k2026a\n",
+        "k2026a mac 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n",
+        KEY_A "k2 mac 0102\n",
+        KEY_A KEY_B_MAC "current k2026b\n",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_null(ring_of(bad[i], &e));
@@ -333,6 +392,9 @@ int main(void) {
         T(test_open__any_bit_flipped_or_cut__data_loss),
         T(test_open__another_place__data_loss),
         T(test_rotation__new_key_appended__old_values_open),
+        T(test_rotation__current_line__says_which_key_seals),
+        T(test_rotation__ring_exchanged__counts_for_the_next_call),
+        T(test_mac_line__compares_and_opens_nothing),
         T(test_mac__only_of_the_same_data_purpose_and_key),
         T(test_mac__key_rotated_or_missing),
         T(test_keyring__bad_files__refused_without_quoting),

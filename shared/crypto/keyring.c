@@ -1,6 +1,7 @@
 // The data keys and the envelope that values rest in.
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,17 +16,19 @@
 enum {
     ENVELOPE_VERSION = 1,
     KEY_LEN = 32,
-    KEY_ID_LEN_MAX = 32,
-    KEYS_MAX = 32,
+    KEY_ID_LEN_MAX = CRYPTO_KEY_ID_MAX,
+    KEYS_MAX = CRYPTO_KEYS_MAX,
     NONCE_LEN = 12,
     TAG_LEN = 16,
     HEADER_LEN = 2, // version, key id length
     MAC_VERSION = 1,
     MAC_LEN = 32,
-    KEY_FILE_LEN_MAX = KEYS_MAX * (KEY_ID_LEN_MAX + 1 + 2 * KEY_LEN + 1)
+    // With the word "mac", and the line of the current key.
+    KEY_FILE_LEN_MAX = (KEYS_MAX + 1) * (KEY_ID_LEN_MAX + 5 + 2 * KEY_LEN + 1)
 };
 
 typedef struct data_key {
+    bool opens; // false: key is empty
     uint8_t id_len;
     char id[KEY_ID_LEN_MAX];
     uint8_t key[KEY_LEN];
@@ -33,18 +36,32 @@ typedef struct data_key {
 } data_key;
 
 // All of it stands in locked pages of its own.
-struct crypto_keyring {
+typedef struct key_set {
     size_t mapped_len;
+    size_t n, current; // current seals
+    data_key keys[KEYS_MAX];
+} key_set;
+
+struct crypto_keyring {
     EVP_CIPHER *cipher;
-    size_t n;
-    data_key keys[KEYS_MAX]; // the last one seals
+    pthread_rwlock_t lock; // guards set: held for writing only while it is exchanged
+    key_set *set;
 };
+
+static const key_set *hold(const crypto_keyring *k) {
+    MUST(pthread_rwlock_rdlock((pthread_rwlock_t *)(uintptr_t)&k->lock) == 0);
+    return k->set;
+}
+
+static void let_go(const crypto_keyring *k) {
+    MUST(pthread_rwlock_unlock((pthread_rwlock_t *)(uintptr_t)&k->lock) == 0);
+}
 
 // --- Loading ---------------------------------------------------------------------------------------------------------
 
-static crypto_keyring *keyring_map(void) {
+static key_set *set_map(void) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t len = (sizeof(crypto_keyring) + page - 1) / page * page;
+    size_t len = (sizeof(key_set) + page - 1) / page * page;
     void *at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ASSERT(at != MAP_FAILED);
     if (mlock(at, len) != 0) {
@@ -53,9 +70,15 @@ static crypto_keyring *keyring_map(void) {
     if (madvise(at, len, MADV_DONTDUMP) != 0) {
         log_warn("crypto.keys_in_core_dumps");
     }
-    crypto_keyring *k = at;
-    k->mapped_len = len;
-    return k;
+    key_set *set = at;
+    set->mapped_len = len;
+    return set;
+}
+
+static void set_wipe(key_set *set) {
+    size_t len = set->mapped_len;
+    explicit_bzero(set, len);
+    (void)munmap(set, len);
 }
 
 static bool is_key_id(str s) {
@@ -69,44 +92,88 @@ static bool is_key_id(str s) {
     return s.len > 0 && s.len <= KEY_ID_LEN_MAX;
 }
 
-static const data_key *find_key(const crypto_keyring *k, str id) {
-    for (size_t i = 0; i < k->n; i++) {
-        if (str_eq(id, (str){k->keys[i].id, k->keys[i].id_len})) {
-            return &k->keys[i];
+static const data_key *find_key(const key_set *set, str id) {
+    for (size_t i = 0; i < set->n; i++) {
+        if (str_eq(id, (str){set->keys[i].id, set->keys[i].id_len})) {
+            return &set->keys[i];
         }
     }
     return NULL;
 }
 
-// One line, without its end. What it holds is never quoted.
-static bool add_line(crypto_keyring *k, str line, size_t number, err *e) {
+// What a line says behind the key's id.
+static const char *add_key(key_set *set, str id, str rest) {
+    static const char FORM[] = "is not \"<key id> <64 hex digits>\"";
+    const str mac = STR("mac ");
+    const bool opens = rest.len < mac.len || memcmp(rest.ptr, mac.ptr, mac.len) != 0;
+    if (set->n == KEYS_MAX) {
+        return "has too many keys";
+    }
+    data_key *d = &set->keys[set->n];
+    const str hex = opens ? rest : (str){rest.ptr + mac.len, rest.len - mac.len};
+    if (!is_key_id(id) || !str_unhex(hex, opens ? d->key : d->mac_key, KEY_LEN)) {
+        return FORM;
+    }
+    if (find_key(set, id) != NULL) {
+        return "repeats a key id";
+    }
+    d->opens = opens;
+    d->id_len = (uint8_t)id.len;
+    memcpy(d->id, id.ptr, id.len);
+    if (opens) {
+        crypto_hmac_sha256((str){(const char *)d->key, KEY_LEN}, STR("disburse mac 1"), d->mac_key);
+    }
+    set->n++;
+    return NULL;
+}
+
+// One line, without its end. What it holds is never quoted. *current: what a line says of it, in the text.
+static bool add_line(key_set *set, str line, size_t number, str *current, err *e) {
     const char *blank = memchr(line.ptr, ' ', line.len);
-    const char *why = NULL;
-    if (k->n == KEYS_MAX) {
-        why = "has too many keys";
-    } else if (blank == NULL) {
-        why = "is not \"<key id> <64 hex digits>\"";
-    } else {
-        str id = {line.ptr, (size_t)(blank - line.ptr)};
-        str hex = {blank + 1, line.len - id.len - 1};
-        data_key *d = &k->keys[k->n];
-        if (!is_key_id(id) || !str_unhex(hex, d->key, KEY_LEN)) {
-            why = "is not \"<key id> <64 hex digits>\"";
-        } else if (find_key(k, id) != NULL) {
-            why = "repeats a key id";
+    const char *why = "is not \"<key id> <64 hex digits>\"";
+    if (blank != NULL) {
+        const str id = {line.ptr, (size_t)(blank - line.ptr)};
+        const str rest = {blank + 1, line.len - id.len - 1};
+        if (str_eq_c(id, "current") && is_key_id(rest)) {
+            why = current->ptr == NULL ? NULL : "says a second time which key is current";
+            *current = rest;
         } else {
-            d->id_len = (uint8_t)id.len;
-            memcpy(d->id, id.ptr, id.len);
-            crypto_hmac_sha256((str){(const char *)d->key, KEY_LEN}, STR("disburse mac 1"),
-                               d->mac_key);
-            k->n++;
+            why = add_key(set, id, rest);
         }
     }
-    if (why != NULL) {
-        return err_set(e, ERR_INVALID_ARGUMENT, "KEY_FILE", "line %zu of the key file %s", number,
-                       why);
+    return why == NULL ||
+           err_set(e, ERR_INVALID_ARGUMENT, "KEY_FILE", "line %zu of the key file %s", number, why);
+}
+
+static bool choose_current(key_set *set, str current, err *e) {
+    if (current.ptr != NULL) {
+        const data_key *d = find_key(set, current);
+        set->current = d == NULL ? 0 : (size_t)(d - set->keys);
+        return (d != NULL && d->opens) ||
+               err_set(e, ERR_INVALID_ARGUMENT, "KEY_FILE",
+                       "the key file has no key of the id that it calls current");
     }
-    return true;
+    for (size_t i = set->n; i > 0; i--) {
+        if (set->keys[i - 1].opens) {
+            set->current = i - 1;
+            return true;
+        }
+    }
+    return err_set(e, ERR_INVALID_ARGUMENT, "KEY_FILE", "the key file has no key that can seal");
+}
+
+static bool read_set(key_set *set, str text, err *e) {
+    str current = {0};
+    size_t number = 0;
+    for (size_t at = 0; at < text.len; number++) {
+        const char *end = memchr(text.ptr + at, '\n', text.len - at);
+        const size_t len = end == NULL ? text.len - at : (size_t)(end - text.ptr) - at;
+        if (!add_line(set, (str){text.ptr + at, len}, number + 1, &current, e)) {
+            return false;
+        }
+        at += len + 1;
+    }
+    return choose_current(set, current, e);
 }
 
 crypto_keyring *crypto_keyring_load(const char *path, err *e) {
@@ -115,23 +182,18 @@ crypto_keyring *crypto_keyring_load(const char *path, err *e) {
     if (!config_read_secret(path, KEY_FILE_LEN_MAX, &text, &len, e)) {
         return NULL;
     }
-    crypto_keyring *k = keyring_map();
+    crypto_keyring *k = calloc(1, sizeof *k);
+    ASSERT(k != NULL);
+    MUST(pthread_rwlock_init(&k->lock, NULL) == 0);
     k->cipher = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
     ASSERT(k->cipher != NULL);
-    bool ok = true;
-    size_t number = 0;
-    for (size_t at = 0; ok && at < len; number++) {
-        const char *end = memchr(text + at, '\n', len - at);
-        size_t line_len = end == NULL ? len - at : (size_t)(end - text) - at;
-        ok = add_line(k, (str){text + at, line_len}, number + 1, e);
-        at += line_len + 1;
-    }
+    k->set = set_map();
+    const bool ok = read_set(k->set, (str){text, len}, e);
     config_wipe(text, len);
     if (!ok) {
         crypto_keyring_destroy(k);
         return NULL;
     }
-    ASSERT(k->n > 0);
     return k;
 }
 
@@ -140,9 +202,32 @@ void crypto_keyring_destroy(crypto_keyring *k) {
         return;
     }
     EVP_CIPHER_free(k->cipher);
-    size_t len = k->mapped_len;
-    explicit_bzero(k, len);
-    (void)munmap(k, len);
+    set_wipe(k->set);
+    MUST(pthread_rwlock_destroy(&k->lock) == 0);
+    free(k);
+}
+
+void crypto_keyring_take(crypto_keyring *k, crypto_keyring *fresh) {
+    MUST(pthread_rwlock_wrlock(&k->lock) == 0);
+    key_set *before = k->set;
+    k->set = fresh->set;
+    let_go(k);
+    fresh->set = before;
+    crypto_keyring_destroy(fresh);
+}
+
+size_t crypto_keyring_keys(const crypto_keyring *k, crypto_key_info out[CRYPTO_KEYS_MAX],
+                           size_t *current) {
+    const key_set *set = hold(k);
+    const size_t n = set->n;
+    for (size_t i = 0; i < n; i++) {
+        memcpy(out[i].id, set->keys[i].id, set->keys[i].id_len);
+        out[i].id[set->keys[i].id_len] = '\0';
+        out[i].opens = set->keys[i].opens;
+    }
+    *current = set->current;
+    let_go(k);
+    return n;
 }
 
 // --- MACs ------------------------------------------------------------------------------------------------------------
@@ -158,12 +243,19 @@ static void mac_under(const data_key *d, const char *purpose, const str *parts, 
 
 void crypto_mac_make(const crypto_keyring *k, const char *purpose, const str *parts, size_t n_parts,
                      crypto_mac *mac) {
-    const data_key *d = &k->keys[k->n - 1];
+    const key_set *set = hold(k);
+    const data_key *d = &set->keys[set->current];
     mac->bytes[0] = MAC_VERSION;
     mac->bytes[1] = d->id_len;
     memcpy(mac->bytes + HEADER_LEN, d->id, d->id_len);
     mac->len = (size_t)HEADER_LEN + d->id_len + MAC_LEN;
     mac_under(d, purpose, parts, n_parts, mac->bytes + HEADER_LEN + d->id_len);
+    let_go(k);
+}
+
+static bool cannot_compare(err *e, const char *why) {
+    (void)err_set(e, ERR_DATA_LOSS, "KEPT_MAC", "a kept value cannot be compared");
+    return err_detail(e, "%s", why);
 }
 
 bool crypto_mac_matches(const crypto_keyring *k, const char *purpose, const str *parts,
@@ -172,24 +264,24 @@ bool crypto_mac_matches(const crypto_keyring *k, const char *purpose, const str 
     *matches = false;
     if (kept.len < HEADER_LEN || in[0] != MAC_VERSION ||
         kept.len != (size_t)HEADER_LEN + in[1] + MAC_LEN) {
-        (void)err_set(e, ERR_DATA_LOSS, "KEPT_MAC", "a kept value cannot be compared");
-        return err_detail(e, "not a MAC of this version");
-    }
-    const data_key *d = find_key(k, (str){kept.ptr + HEADER_LEN, in[1]});
-    if (d == NULL) {
-        (void)err_set(e, ERR_DATA_LOSS, "KEPT_MAC", "a kept value cannot be compared");
-        return err_detail(e, "its key is not in the ring");
+        return cannot_compare(e, "not a MAC of this version");
     }
     uint8_t mac[MAC_LEN];
-    mac_under(d, purpose, parts, n_parts, mac);
-    *matches = crypto_equal(mac, in + HEADER_LEN + in[1], MAC_LEN);
-    return true;
+    const key_set *set = hold(k);
+    const data_key *d = find_key(set, (str){kept.ptr + HEADER_LEN, in[1]});
+    const bool known = d != NULL;
+    if (known) {
+        mac_under(d, purpose, parts, n_parts, mac);
+        *matches = crypto_equal(mac, in + HEADER_LEN + in[1], MAC_LEN);
+    }
+    let_go(k);
+    return known || cannot_compare(e, "its key is not in the ring");
 }
 
 // --- The envelope ----------------------------------------------------------------------------------------------------
 
-bool crypto_seal(crypto_keyring *k, str aad, str plain, arena *a, str *sealed, err *e) {
-    const data_key *d = &k->keys[k->n - 1];
+static bool seal_under(const EVP_CIPHER *cipher, const data_key *d, str aad, str plain, arena *a,
+                       str *sealed, err *e) {
     if (plain.len > CRYPTO_VALUE_MAX || aad.len > CRYPTO_VALUE_MAX) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "VALUE_TOO_LARGE",
                        "a value is too large to seal");
@@ -210,7 +302,7 @@ bool crypto_seal(crypto_keyring *k, str aad, str plain, arena *a, str *sealed, e
     ASSERT(ctx != NULL);
     // None of these can fail but for a broken library: then nothing may be stored as if it were sealed.
     MUST(RAND_bytes(nonce, NONCE_LEN) == 1);
-    MUST(EVP_EncryptInit_ex2(ctx, k->cipher, d->key, nonce, NULL) == 1);
+    MUST(EVP_EncryptInit_ex2(ctx, cipher, d->key, nonce, NULL) == 1);
     MUST(EVP_EncryptUpdate(ctx, NULL, &n, out, (int)head_len) == 1);
     MUST(aad.len == 0 ||
          EVP_EncryptUpdate(ctx, NULL, &n, (const uint8_t *)aad.ptr, (int)aad.len) == 1);
@@ -225,12 +317,20 @@ bool crypto_seal(crypto_keyring *k, str aad, str plain, arena *a, str *sealed, e
     return true;
 }
 
+bool crypto_seal(crypto_keyring *k, str aad, str plain, arena *a, str *sealed, err *e) {
+    const key_set *set = hold(k);
+    const bool ok = seal_under(k->cipher, &set->keys[set->current], aad, plain, a, sealed, e);
+    let_go(k);
+    return ok;
+}
+
 static bool does_not_open(err *e, const char *why) {
     (void)err_set(e, ERR_DATA_LOSS, "SEALED_VALUE", "a stored value cannot be read");
     return err_detail(e, "%s", why);
 }
 
-bool crypto_open(crypto_keyring *k, str aad, str sealed, arena *a, str *plain, err *e) {
+static bool open_under(const EVP_CIPHER *cipher, const key_set *set, str aad, str sealed, arena *a,
+                       str *plain, err *e) {
     const uint8_t *in = (const uint8_t *)sealed.ptr;
     if (sealed.len < HEADER_LEN || in[0] != ENVELOPE_VERSION ||
         sealed.len > (size_t)CRYPTO_VALUE_MAX + 256 || aad.len > CRYPTO_VALUE_MAX) {
@@ -240,8 +340,8 @@ bool crypto_open(crypto_keyring *k, str aad, str sealed, arena *a, str *plain, e
     if (sealed.len < head_len + NONCE_LEN + TAG_LEN) {
         return does_not_open(e, "the envelope is cut short");
     }
-    const data_key *d = find_key(k, (str){sealed.ptr + HEADER_LEN, in[1]});
-    if (d == NULL) {
+    const data_key *d = find_key(set, (str){sealed.ptr + HEADER_LEN, in[1]});
+    if (d == NULL || !d->opens) {
         return does_not_open(e, "its key is not in the ring");
     }
     const uint8_t *nonce = in + head_len;
@@ -257,7 +357,7 @@ bool crypto_open(crypto_keyring *k, str aad, str sealed, arena *a, str *plain, e
     int n_out = 0;
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     ASSERT(ctx != NULL);
-    MUST(EVP_DecryptInit_ex2(ctx, k->cipher, d->key, nonce, NULL) == 1);
+    MUST(EVP_DecryptInit_ex2(ctx, cipher, d->key, nonce, NULL) == 1);
     MUST(EVP_DecryptUpdate(ctx, NULL, &n, in, (int)head_len) == 1);
     MUST(aad.len == 0 ||
          EVP_DecryptUpdate(ctx, NULL, &n, (const uint8_t *)aad.ptr, (int)aad.len) == 1);
@@ -271,4 +371,10 @@ bool crypto_open(crypto_keyring *k, str aad, str sealed, arena *a, str *plain, e
     }
     *plain = (str){(const char *)out, len};
     return true;
+}
+
+bool crypto_open(crypto_keyring *k, str aad, str sealed, arena *a, str *plain, err *e) {
+    const bool ok = open_under(k->cipher, hold(k), aad, sealed, a, plain, e);
+    let_go(k);
+    return ok;
 }

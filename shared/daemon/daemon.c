@@ -69,8 +69,9 @@ static int wait_for_stop(running *r) {
         if (number != 0 && number != SIGHUP) {
             return number;
         }
-        if (watch_signal(&r->files, r->server, number) && r->p->certificate_changed != NULL) {
-            r->p->certificate_changed(r->p->self);
+        const bool fresh = watch_signal(&r->files, r->server, number) || r->files.client_again;
+        if (fresh && r->p->certificate_changed != NULL) {
+            r->files.client_again = !r->p->certificate_changed(r->p->self);
         }
     }
 }
@@ -246,7 +247,11 @@ static bool start(running *r, err *e) {
     const rpc_tls tls = tls_of(p->common);
     watch_start(&r->files, &r->policy, &tls);
     set_serving(r, true);
-    return announce(r, e);
+    if (!announce(r, e)) {
+        return false;
+    }
+    watch_own(&r->files, p);
+    return true;
 }
 
 // --- Stop ------------------------------------------------------------------------------------------------------------

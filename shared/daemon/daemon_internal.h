@@ -56,7 +56,16 @@ void policy_stop(policy_file *f); // when no server uses it any more
 typedef struct watched_file {
     int64_t inode, size, changed_s, changed_ns;
 } watched_file;
-enum { WATCHED_FILES = 4 }; // the policy, the authority, the certificate, its key
+enum { WATCHED_FILES = 4, WATCHED_OWN = 32 }; // the policy, the authority, the certificate, its key
+
+// Files of the program.
+typedef struct own_files {
+    const daemon_program *program;
+    const char *paths[WATCHED_OWN];
+    size_t n;
+    watched_file read[WATCHED_OWN], seen[WATCHED_OWN];
+    bool again; // they were not taken up
+} own_files;
 
 typedef struct file_watch {
     policy_file *policy;
@@ -65,9 +74,13 @@ typedef struct file_watch {
         seen[WATCHED_FILES];     // when they were read, and at the last look
     _Atomic int64_t cert_ends_s; // Unix time
     bool has_gauge;
+    bool cert_again;   // it was refused: it is read again at the next look
+    bool client_again; // the program's clients have not taken it up
+    own_files own;
 } file_watch;
 
 void watch_start(file_watch *w, policy_file *policy, const rpc_tls *tls);
+void watch_own(file_watch *w, const daemon_program *p); // after the program has started
 void watch_stop(file_watch *w);
 // The next of these signals, or 0 after a while.
 int watch_wait(const sigset_t *set);

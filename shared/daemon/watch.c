@@ -65,9 +65,13 @@ static bool read_certificate(file_watch *w, rpc_server *server) {
     const bool fit = rpc_tls_check(&w->tls, &e);
     set_faulty(!fit);
     if (!fit) {
-        log_err(LOG_ERROR, "tls.refused", &e);
+        if (!w->cert_again) { // each look would say the same
+            log_err(LOG_ERROR, "tls.refused", &e);
+        }
+        w->cert_again = true;
         return false;
     }
+    w->cert_again = false;
     rpc_server_tls_changed(server);
     tell_expiry(w);
     log_info("tls.loaded", F_STR("cert_file", w->tls.cert_file),
@@ -98,6 +102,41 @@ void watch_stop(file_watch *w) {
     }
 }
 
+// --- Files of the program -------------------------------------------------------------------------------------------------
+
+static void look_at_own(const own_files *o, watched_file out[WATCHED_OWN]) {
+    for (size_t i = 0; i < o->n; i++) {
+        out[i] = look(o->paths[i]);
+    }
+}
+
+void watch_own(file_watch *w, const daemon_program *p) {
+    own_files *o = &w->own;
+    if (p->files != NULL) {
+        o->program = p;
+        o->n = p->files(p->self, o->paths, WATCHED_OWN);
+        ASSERT(o->n <= WATCHED_OWN);
+        look_at_own(o, o->read);
+        memcpy(o->seen, o->read, sizeof(o->seen));
+    }
+}
+
+static void own_signal(own_files *o, bool asked) {
+    watched_file now[WATCHED_OWN] = {0};
+    if (o->program == NULL) {
+        return;
+    }
+    look_at_own(o, now);
+    const size_t size = o->n * sizeof(now[0]);
+    const bool quiet = memcmp(now, o->seen, size) == 0;
+    const bool changed = memcmp(now, o->read, size) != 0;
+    memcpy(o->seen, now, sizeof(o->seen));
+    if (asked || (quiet && (changed || o->again))) {
+        memcpy(o->read, now, sizeof(o->read));
+        o->again = !o->program->files_changed(o->program->self);
+    }
+}
+
 static bool certificate_changed(const file_watch *w) {
     return memcmp(w->read + 1, w->seen + 1, (WATCHED_FILES - 1) * sizeof(w->read[0])) != 0;
 }
@@ -111,7 +150,9 @@ static bool read_all(file_watch *w, rpc_server *server, bool policy, bool certif
 }
 
 bool watch_signal(file_watch *w, rpc_server *server, int number) {
+    own_signal(&w->own, number == SIGHUP);
     if (number == SIGHUP) {
+        w->cert_again = false;
         look_at_all(w, w->seen);
         return read_all(w, server, true, true);
     }
@@ -120,11 +161,11 @@ bool watch_signal(file_watch *w, rpc_server *server, int number) {
     look_at_all(w, now);
     const bool quiet = same(now, w->seen);
     memcpy(w->seen, now, sizeof(w->seen));
-    if (!quiet || same(now, w->read)) {
+    if (!quiet || (same(now, w->read) && !w->cert_again)) {
         return false;
     }
     const bool policy = memcmp(&w->read[0], &now[0], sizeof(now[0])) != 0;
-    return read_all(w, server, policy, certificate_changed(w));
+    return read_all(w, server, policy, w->cert_again || certificate_changed(w));
 }
 
 int watch_wait(const sigset_t *set) {

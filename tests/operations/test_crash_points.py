@@ -29,6 +29,8 @@ RARE_POINTS = {"submission.settled", "ach.recovery.listed",
                # test_imports.py: payouts come in by calls here
                "import.checked", "import.claimed", "import.judged", "import.part.written", "import.payouts.taken", "import.recipients.entered",
                "import.results.copied", "import.results.written",
+               # test_keys.py
+               "keys.batch.resealed", "keys.batch.committed",
                # Of commands: test_maintain.py, test_partitions.py
                "maintain.written", "maintain.archived", "maintain.removed", "partitions.bound", "partitions.converted"}
 

@@ -25,7 +25,8 @@ BY_THE_DATABASES_CLOCK = {"submission_insert", "submission_evidence_add", "submi
                           "submission_move", "submission_decide", "submission_recover", "submission_recover_evidence",
                           "submission_now", "submission_waiting",
                           "saga_lease", "saga_renew", "saga_expired", "saga_lock_expired", "saga_take_over",
-                          "import_waiting", "import_claim", "import_renew", "import_handed"}
+                          "import_waiting", "import_claim", "import_renew", "import_handed",
+                          "keys_instances", "keys_instance_put", "keys_instances_old", "keys_rotation_new", "keys_rotation_end"}
 ACROSS_BOOKS |= {"submission_settles", "submission_begun_elsewhere", "calls_open"}
 BY_THE_DATABASES_CLOCK |= {"submission_settles"}
 
@@ -176,7 +177,7 @@ def test_the_statements_of_the_payments_were_found():
     enums = (("saga/saga_sql.h", "saga_sql_id"), ("guard/guard_sql.h", "guard_sql_id"), ("feed/feed_sql.h", "feed_sql_id"), ("store/payments_sql.h", "payments_sql"),
              ("store/books.h", "books_of"), ("maintain/maintain_sql.h", "maintain_sql_id"),
              ("cases/cases_sql.h", "cases_sql_id"), ("connections/connections_sql.h", "connections_sql_id"),
-             ("command/audit_sql.h", "audit_sql_id"), ("deposits/deposits_sql.h", "deposits_sql_id"), ("imports/imports_sql.h", "imports_sql_id"), ("rails/ach/ach_internal.h", "ach_sql"),
+             ("command/audit_sql.h", "audit_sql_id"), ("deposits/deposits_sql.h", "deposits_sql_id"), ("imports/imports_sql.h", "imports_sql_id"), ("keys/keys_sql.h", "keys_sql_id"), ("rails/ach/ach_internal.h", "ach_sql"),
              ("submissions/submissions_sql.h", "submissions_sql_id"),
              ("rails/inbox_sql.h", "inbox_sql"), ("recon/recon_sql.h", "recon_sql"),
              ("jobs/jobs_sql.h", "jobs_sql_id"), ("receivables/receivables_sql.h", "receivables_sql_id"),

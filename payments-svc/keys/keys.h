@@ -1,0 +1,71 @@
+// Data keys while the service runs: what the ring must have, how it is exchanged, and the walk that seals anew.
+#ifndef KEYS_KEYS_H
+#define KEYS_KEYS_H
+
+#include "crypto/crypto.h"
+#include "db/db.h"
+
+typedef struct keys_options {
+    db_pool *pool;
+    crypto_keyring *ring; // loaded from the file
+    const char *file;
+    const char
+        *lost; // ids of keys that are lost for ever, separated by commas: nobody asks for them
+    int64_t pause_ms; // between two batches of a walk
+} keys_options;
+
+typedef struct keys keys;
+
+// Looks whether the ring has all keys in use, and that every other instance that runs can open with the one that seals. NULL with
+// FAILED_PRECONDITION: KEY_MISSING, KEY_NOT_EVERYWHERE. Where there is no database, this is looked at as soon as there is one, and the
+// process then ends when a key is missing. @borrows the options until keys_stop.
+keys *keys_start(const keys_options *o, err *e);
+// Accepts NULL.
+void keys_stop(keys *k);
+// The file was changed: its keys take the place of those in force, unless one in use is missing or one that seals is not known everywhere.
+// Then *e says so and all stays as it was. One thread.
+bool keys_read_again(keys *k, err *e) WARN_UNUSED;
+
+typedef struct key_row {
+    str id;
+    bool sealed, macs; // in use for these
+    str uses;
+} key_row;
+
+typedef struct key_instance_row {
+    uuid id;
+    str key_ids, current;      // key_ids: ",a,b,"
+    int64_t seen_us, since_us; // since: it seals with current
+} key_instance_row;
+
+typedef enum rotation_state { ROTATION_RUNNING = 1, ROTATION_DONE = 2 } rotation_state;
+
+typedef struct rotation_row {
+    uuid id;
+    str key_id, actor;
+    rotation_state state;
+    int64_t started_us, ended_us; // ended_us: 0 while it goes on
+    int32_t target;               // number, from 0
+    int64_t at_book, walked, resealed, unreadable;
+    str at[3];
+} rotation_row;
+
+enum { KEY_TARGETS = 10 };
+const char *key_target_name(int32_t number); // "?" beyond
+
+typedef struct keys_report {
+    const key_row *keys;
+    size_t n_keys;
+    const key_instance_row *instances; // that run
+    size_t n_instances;
+    bool has_rotation;
+    rotation_row rotation; // the last one
+} keys_report;
+
+// @arena
+bool keys_look(keys *k, int64_t deadline_mono_ms, arena *a, keys_report *out, err *e) WARN_UNUSED;
+// Begins a walk, unless one goes on: *out is the one that does. FAILED_PRECONDITION, KEYS_DIFFER while instances seal with different keys.
+bool keys_rotate(keys *k, str actor, int64_t deadline_mono_ms, arena *a, rotation_row *out,
+                 err *e) WARN_UNUSED;
+
+#endif

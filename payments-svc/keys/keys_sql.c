@@ -1,0 +1,254 @@
+#include "keys/keys_sql.h"
+
+#include "base/assert.h"
+
+#define ROTATION                                                                                   \
+    "SELECT rotation_id, key_id, state, actor, started_at, ended_at, target, at_book, at1, at2, "  \
+    "at3, walked, resealed, unreadable FROM key_rotation "
+
+// Parameters of a reading: book, the three parts of the key behind which it begins, the key that seals (values under it stay where they are).
+// It takes at most so many rows, and 16 MiB, unless the first value alone has more. Of a writing: book, the parts of the keys, heads of the envelopes that were read, envelopes.
+static const db_stmt STATEMENTS[KEYS_SQL_COUNT] = {
+    [KEYS_SQL_LIST] = {"keys_list", "SELECT key_id, sealed, macs, uses FROM data_key "
+                                    "WHERE book_id = 0 ORDER BY key_id"},
+    // Whoever adds a key, or says that it seals, waits for the end of the walk that judges it.
+    [KEYS_SQL_LOCK] = {"keys_lock", "SELECT key_id, sealed, macs, uses FROM data_key "
+                                    "WHERE book_id = 0 ORDER BY key_id FOR UPDATE"},
+    [KEYS_SQL_ADD] = {"keys_add",
+                      "INSERT INTO data_key (book_id, key_id, first_at, sealed, macs, uses) "
+                      "SELECT 0, u.id, $2::timestamptz, true, true, '' FROM unnest($1::text[]) AS "
+                      "u(id) ORDER BY u.id ON CONFLICT (book_id, key_id) DO UPDATE SET sealed = "
+                      "true, macs = true"},
+    [KEYS_SQL_COUNTED] = {"keys_counted", "UPDATE data_key SET sealed = $2, macs = $3, uses = $4 "
+                                          "WHERE book_id = 0 AND key_id = $1"},
+    // By the clock of the database: instances have others.
+    [KEYS_SQL_INSTANCES] =
+        {"keys_instances",
+         "SELECT instance, key_ids, current, seen_at, since FROM key_instance WHERE book_id = 0 "
+         "AND seen_at > statement_timestamp() - $1::bigint * interval '1 ms' ORDER BY instance"},
+    [KEYS_SQL_INSTANCE_PUT] =
+        {"keys_instance_put",
+         "INSERT INTO key_instance (book_id, instance, key_ids, current, since, seen_at) "
+         "VALUES (0, $1, $2, $3, statement_timestamp(), statement_timestamp()) "
+         "ON CONFLICT (book_id, instance) DO UPDATE SET key_ids = excluded.key_ids, "
+         "current = excluded.current, since = CASE WHEN key_instance.current = excluded.current "
+         "THEN key_instance.since ELSE excluded.since END, seen_at = excluded.seen_at"},
+    [KEYS_SQL_INSTANCE_GONE] = {"keys_instance_gone",
+                                "DELETE FROM key_instance WHERE book_id = 0 AND instance = $1"},
+    [KEYS_SQL_INSTANCES_OLD] = {"keys_instances_old",
+                                "DELETE FROM key_instance WHERE book_id = 0 "
+                                "AND seen_at < statement_timestamp() - interval '1 day'"},
+    [KEYS_SQL_ROTATION_LAST] = {"keys_rotation_last",
+                                ROTATION "WHERE book_id = 0 ORDER BY rotation_id DESC LIMIT 1"},
+    // One instance walks at a time: the others do not wait.
+    [KEYS_SQL_ROTATION_CLAIM] = {"keys_rotation_claim",
+                                 ROTATION "WHERE book_id = 0 AND state = 1 FOR UPDATE SKIP LOCKED"},
+    [KEYS_SQL_ROTATION_NEW] =
+        {"keys_rotation_new",
+         "INSERT INTO key_rotation (book_id, rotation_id, key_id, state, actor, started_at, "
+         "target, at_book, at1, at2, at3, walked, resealed, unreadable) SELECT 0, $1::uuid, "
+         "$2::text, 1, $3::text, statement_timestamp(), 0, -1, '', '', '', 0, 0, 0 "
+         "WHERE NOT EXISTS (SELECT 1 FROM key_rotation WHERE book_id = 0 AND state = 1)"},
+    [KEYS_SQL_ROTATION_STEP] =
+        {"keys_rotation_step",
+         "UPDATE key_rotation SET target = $2, at_book = $3, at1 = $4, at2 = $5, at3 = $6, "
+         "walked = walked + $7, resealed = resealed + $8, unreadable = unreadable + $9 "
+         "WHERE book_id = 0 AND rotation_id = $1"},
+    [KEYS_SQL_ROTATION_END] =
+        {"keys_rotation_end", "UPDATE key_rotation SET state = 2, ended_at = statement_timestamp() "
+                              "WHERE book_id = 0 AND rotation_id = $1"},
+    [KEYS_SQL_COUNT_ADD] =
+        {"keys_count_add",
+         "INSERT INTO key_count (book_id, rotation_id, key_id, target, n) SELECT 0, $1::uuid, "
+         "u.id, $2::text, u.n FROM unnest($3::text[], $4::bigint[]) AS u(id, n) "
+         "ON CONFLICT (book_id, rotation_id, key_id, target) DO UPDATE SET "
+         "n = key_count.n + excluded.n"},
+    [KEYS_SQL_COUNTS] = {"keys_counts", "SELECT key_id, target, n FROM key_count WHERE book_id = 0 "
+                                        "AND rotation_id = $1 ORDER BY key_id, target"},
+    [KEYS_SQL_READ_NAME] =
+        {"keys_read_name",
+         "SELECT w.k1, w.k2, w.k3, w.id, CASE WHEN w.id <> $5::bytea THEN w.v END, w.aad "
+         "FROM (SELECT t.*, CASE WHEN octet_length(t.v) > 30 AND get_byte(t.v, 0) = 1 AND "
+         "octet_length(t.v) >= 30 + get_byte(t.v, 1) THEN substring(t.v FROM 3 FOR "
+         "get_byte(t.v, 1)) END AS id, sum(octet_length(t.v)) OVER (ORDER BY t.n) AS bytes "
+         "FROM (SELECT recipient_id::text AS k1, ''::text AS k2, ''::text AS k3, name_sealed "
+         "AS v, 'recipient|name|' || book_id || '|' || recipient_id AS aad, row_number() "
+         "OVER (ORDER BY recipient_id) AS n FROM (SELECT * FROM recipient WHERE book_id = $1 "
+         "AND (recipient_id) > ($2::text::uuid) AND $3::text IS NOT NULL AND $4::text IS NOT "
+         "NULL ORDER BY recipient_id LIMIT 2000) AS r) AS t) AS w WHERE w.n = 1 OR "
+         "coalesce(w.bytes, 0) <= 16777216 ORDER BY w.n"},
+    [KEYS_SQL_WRITE_NAME] =
+        {"keys_write_name",
+         "UPDATE recipient AS t SET name_sealed = u.v FROM unnest($2::text[], $3::text[], "
+         "$4::text[], $5::bytea[], $6::bytea[]) AS u(k1, k2, k3, head, v) WHERE t.book_id = "
+         "$1 AND t.recipient_id = u.k1::uuid AND substring(t.name_sealed FROM 1 FOR "
+         "octet_length(u.head)) = u.head"},
+    [KEYS_SQL_READ_ACCOUNT] =
+        {"keys_read_account",
+         "SELECT w.k1, w.k2, w.k3, w.id, CASE WHEN w.id <> $5::bytea THEN w.v END, w.aad "
+         "FROM (SELECT t.*, CASE WHEN octet_length(t.v) > 30 AND get_byte(t.v, 0) = 1 AND "
+         "octet_length(t.v) >= 30 + get_byte(t.v, 1) THEN substring(t.v FROM 3 FOR "
+         "get_byte(t.v, 1)) END AS id, sum(octet_length(t.v)) OVER (ORDER BY t.n) AS bytes "
+         "FROM (SELECT recipient_id::text AS k1, ''::text AS k2, ''::text AS k3, "
+         "account_sealed AS v, 'recipient|account|' || book_id || '|' || recipient_id AS "
+         "aad, row_number() OVER (ORDER BY recipient_id) AS n FROM (SELECT * FROM recipient "
+         "WHERE book_id = $1 AND (recipient_id) > ($2::text::uuid) AND $3::text IS NOT NULL "
+         "AND $4::text IS NOT NULL ORDER BY recipient_id LIMIT 2000) AS r) AS t) AS w WHERE "
+         "w.n = 1 OR coalesce(w.bytes, 0) <= 16777216 ORDER BY w.n"},
+    [KEYS_SQL_WRITE_ACCOUNT] =
+        {"keys_write_account",
+         "UPDATE recipient AS t SET account_sealed = u.v FROM unnest($2::text[], $3::text[], "
+         "$4::text[], $5::bytea[], $6::bytea[]) AS u(k1, k2, k3, head, v) WHERE t.book_id = "
+         "$1 AND t.recipient_id = u.k1::uuid AND substring(t.account_sealed FROM 1 FOR "
+         "octet_length(u.head)) = u.head"},
+    [KEYS_SQL_READ_ANSWER] =
+        {"keys_read_answer",
+         "SELECT w.k1, w.k2, w.k3, w.id, CASE WHEN w.id <> $5::bytea THEN w.v END, w.aad "
+         "FROM (SELECT t.*, CASE WHEN octet_length(t.v) > 30 AND get_byte(t.v, 0) = 1 AND "
+         "octet_length(t.v) >= 30 + get_byte(t.v, 1) THEN substring(t.v FROM 3 FOR "
+         "get_byte(t.v, 1)) END AS id, sum(octet_length(t.v)) OVER (ORDER BY t.n) AS bytes "
+         "FROM (SELECT merchant_id::text AS k1, operation::text AS k2, key::text AS k3, CASE "
+         "WHEN operation = 2 THEN response END AS v, 'idempotency|response|' || book_id || "
+         "'|' || merchant_id || '|' || key AS aad, row_number() OVER (ORDER BY merchant_id, "
+         "operation, key) AS n FROM (SELECT * FROM idempotency WHERE book_id = $1 AND "
+         "(merchant_id, operation, key) > ($2::text, $3::text::smallint, $4::text) ORDER BY "
+         "merchant_id, operation, key LIMIT 2000) AS r) AS t) AS w WHERE w.n = 1 OR "
+         "coalesce(w.bytes, 0) <= 16777216 ORDER BY w.n"},
+    [KEYS_SQL_WRITE_ANSWER] =
+        {"keys_write_answer",
+         "UPDATE idempotency AS t SET response = u.v FROM unnest($2::text[], $3::text[], "
+         "$4::text[], $5::bytea[], $6::bytea[]) AS u(k1, k2, k3, head, v) WHERE t.book_id = "
+         "$1 AND t.merchant_id = u.k1 AND t.operation = u.k2::smallint AND t.key = u.k3 AND "
+         "substring(t.response FROM 1 FOR octet_length(u.head)) = u.head"},
+    [KEYS_SQL_READ_SUBMISSION] =
+        {"keys_read_submission",
+         "SELECT w.k1, w.k2, w.k3, w.id, CASE WHEN w.id <> $5::bytea THEN w.v END, w.aad "
+         "FROM (SELECT t.*, CASE WHEN octet_length(t.v) > 30 AND get_byte(t.v, 0) = 1 AND "
+         "octet_length(t.v) >= 30 + get_byte(t.v, 1) THEN substring(t.v FROM 3 FOR "
+         "get_byte(t.v, 1)) END AS id, sum(octet_length(t.v)) OVER (ORDER BY t.n) AS bytes "
+         "FROM (SELECT submission_id::text AS k1, ''::text AS k2, ''::text AS k3, "
+         "content_sealed AS v, seal || '|content|' || book_id || '|' || submission_id AS "
+         "aad, row_number() OVER (ORDER BY submission_id) AS n FROM (SELECT * FROM "
+         "submission WHERE book_id = $1 AND (submission_id) > ($2::text::uuid) AND $3::text "
+         "IS NOT NULL AND $4::text IS NOT NULL ORDER BY submission_id LIMIT 200) AS r) AS t) "
+         "AS w WHERE w.n = 1 OR coalesce(w.bytes, 0) <= 16777216 ORDER BY w.n"},
+    [KEYS_SQL_WRITE_SUBMISSION] =
+        {"keys_write_submission",
+         "UPDATE submission AS t SET content_sealed = u.v FROM unnest($2::text[], "
+         "$3::text[], $4::text[], $5::bytea[], $6::bytea[]) AS u(k1, k2, k3, head, v) WHERE "
+         "t.book_id = $1 AND t.submission_id = u.k1::uuid AND substring(t.content_sealed "
+         "FROM 1 FOR octet_length(u.head)) = u.head"},
+    [KEYS_SQL_READ_INBOX] =
+        {"keys_read_inbox",
+         "SELECT w.k1, w.k2, w.k3, w.id, CASE WHEN w.id <> $5::bytea THEN w.v END, w.aad "
+         "FROM (SELECT t.*, CASE WHEN octet_length(t.v) > 30 AND get_byte(t.v, 0) = 1 AND "
+         "octet_length(t.v) >= 30 + get_byte(t.v, 1) THEN substring(t.v FROM 3 FOR "
+         "get_byte(t.v, 1)) END AS id, sum(octet_length(t.v)) OVER (ORDER BY t.n) AS bytes "
+         "FROM (SELECT inbox_id::text AS k1, ''::text AS k2, ''::text AS k3, content_sealed "
+         "AS v, 'inbox|content|' || book_id || '|' || inbox_id || '|1' AS aad, row_number() "
+         "OVER (ORDER BY inbox_id) AS n FROM (SELECT * FROM inbox WHERE book_id = $1 AND "
+         "(inbox_id) > ($2::text::uuid) AND $3::text IS NOT NULL AND $4::text IS NOT NULL "
+         "ORDER BY inbox_id LIMIT 500) AS r) AS t) AS w WHERE w.n = 1 OR coalesce(w.bytes, "
+         "0) <= 16777216 ORDER BY w.n"},
+    [KEYS_SQL_WRITE_INBOX] =
+        {"keys_write_inbox",
+         "UPDATE inbox AS t SET content_sealed = u.v FROM unnest($2::text[], $3::text[], "
+         "$4::text[], $5::bytea[], $6::bytea[]) AS u(k1, k2, k3, head, v) WHERE t.book_id = "
+         "$1 AND t.inbox_id = u.k1::uuid AND substring(t.content_sealed FROM 1 FOR "
+         "octet_length(u.head)) = u.head"},
+    [KEYS_SQL_READ_REPAIRED] =
+        {"keys_read_repaired",
+         "SELECT w.k1, w.k2, w.k3, w.id, CASE WHEN w.id <> $5::bytea THEN w.v END, w.aad "
+         "FROM (SELECT t.*, CASE WHEN octet_length(t.v) > 30 AND get_byte(t.v, 0) = 1 AND "
+         "octet_length(t.v) >= 30 + get_byte(t.v, 1) THEN substring(t.v FROM 3 FOR "
+         "get_byte(t.v, 1)) END AS id, sum(octet_length(t.v)) OVER (ORDER BY t.n) AS bytes "
+         "FROM (SELECT inbox_id::text AS k1, version::text AS k2, ''::text AS k3, "
+         "content_sealed AS v, 'inbox|content|' || book_id || '|' || inbox_id || '|' || "
+         "version AS aad, row_number() OVER (ORDER BY inbox_id, version) AS n FROM (SELECT * "
+         "FROM inbox_version WHERE book_id = $1 AND (inbox_id, version) > ($2::text::uuid, "
+         "$3::text::integer) AND $4::text IS NOT NULL ORDER BY inbox_id, version LIMIT 200) "
+         "AS r) AS t) AS w WHERE w.n = 1 OR coalesce(w.bytes, 0) <= 16777216 ORDER BY w.n"},
+    [KEYS_SQL_WRITE_REPAIRED] =
+        {"keys_write_repaired",
+         "UPDATE inbox_version AS t SET content_sealed = u.v FROM unnest($2::text[], "
+         "$3::text[], $4::text[], $5::bytea[], $6::bytea[]) AS u(k1, k2, k3, head, v) WHERE "
+         "t.book_id = $1 AND t.inbox_id = u.k1::uuid AND t.version = u.k2::integer AND "
+         "substring(t.content_sealed FROM 1 FOR octet_length(u.head)) = u.head"},
+    [KEYS_SQL_READ_EXCEPTION] =
+        {"keys_read_exception",
+         "SELECT w.k1, w.k2, w.k3, w.id, CASE WHEN w.id <> $5::bytea THEN w.v END, w.aad "
+         "FROM (SELECT t.*, CASE WHEN octet_length(t.v) > 30 AND get_byte(t.v, 0) = 1 AND "
+         "octet_length(t.v) >= 30 + get_byte(t.v, 1) THEN substring(t.v FROM 3 FOR "
+         "get_byte(t.v, 1)) END AS id, sum(octet_length(t.v)) OVER (ORDER BY t.n) AS bytes "
+         "FROM (SELECT inbox_id::text AS k1, version::text AS k2, line::text AS k3, "
+         "raw_sealed AS v, 'inbox|line|' || book_id || '|' || inbox_id || '|' || version || "
+         "'|' || line AS aad, row_number() OVER (ORDER BY inbox_id, version, line) AS n FROM "
+         "(SELECT * FROM inbox_exception WHERE book_id = $1 AND (inbox_id, version, line) > "
+         "($2::text::uuid, $3::text::integer, $4::text::integer) ORDER BY inbox_id, version, "
+         "line LIMIT 1000) AS r) AS t) AS w WHERE w.n = 1 OR coalesce(w.bytes, 0) <= "
+         "16777216 ORDER BY w.n"},
+    [KEYS_SQL_WRITE_EXCEPTION] =
+        {"keys_write_exception",
+         "UPDATE inbox_exception AS t SET raw_sealed = u.v FROM unnest($2::text[], "
+         "$3::text[], $4::text[], $5::bytea[], $6::bytea[]) AS u(k1, k2, k3, head, v) WHERE "
+         "t.book_id = $1 AND t.inbox_id = u.k1::uuid AND t.version = u.k2::integer AND "
+         "t.line = u.k3::integer AND substring(t.raw_sealed FROM 1 FOR octet_length(u.head)) "
+         "= u.head"},
+    [KEYS_SQL_READ_REQUEST] =
+        {"keys_read_request",
+         "SELECT w.k1, w.k2, w.k3, w.id, NULL::bytea, w.aad FROM (SELECT t.*, CASE WHEN "
+         "octet_length(t.v) > 32 AND get_byte(t.v, 0) = 1 AND octet_length(t.v) = 34 + "
+         "get_byte(t.v, 1) THEN substring(t.v FROM 3 FOR get_byte(t.v, 1)) END AS id, "
+         "sum(octet_length(t.v)) OVER (ORDER BY t.n) AS bytes FROM (SELECT merchant_id::text "
+         "AS k1, operation::text AS k2, key::text AS k3, request_hash AS v, '' AS aad, "
+         "row_number() OVER (ORDER BY merchant_id, operation, key) AS n FROM (SELECT * FROM "
+         "idempotency WHERE book_id = $1 AND (merchant_id, operation, key) > ($2::text, "
+         "$3::text::smallint, $4::text) ORDER BY merchant_id, operation, key LIMIT 2000) AS "
+         "r) AS t) AS w WHERE $5::bytea IS NULL OR w.n = 1 OR coalesce(w.bytes, 0) <= "
+         "16777216 ORDER BY w.n"},
+    [KEYS_SQL_READ_PAYOUT] =
+        {"keys_read_payout",
+         "SELECT w.k1, w.k2, w.k3, w.id, NULL::bytea, w.aad FROM (SELECT t.*, CASE WHEN "
+         "octet_length(t.v) > 32 AND get_byte(t.v, 0) = 1 AND octet_length(t.v) = 34 + "
+         "get_byte(t.v, 1) THEN substring(t.v FROM 3 FOR get_byte(t.v, 1)) END AS id, "
+         "sum(octet_length(t.v)) OVER (ORDER BY t.n) AS bytes FROM (SELECT payout_id::text "
+         "AS k1, ''::text AS k2, ''::text AS k3, request_hash AS v, '' AS aad, row_number() "
+         "OVER (ORDER BY payout_id) AS n FROM (SELECT * FROM payout WHERE book_id = $1 AND "
+         "(payout_id) > ($2::text::uuid) AND $3::text IS NOT NULL AND $4::text IS NOT NULL "
+         "ORDER BY payout_id LIMIT 2000) AS r) AS t) AS w WHERE $5::bytea IS NULL OR w.n = 1 "
+         "OR coalesce(w.bytes, 0) <= 16777216 ORDER BY w.n"},
+    // Gone when their import ends.
+    [KEYS_SQL_READ_PART] =
+        {"keys_read_part",
+         "SELECT w.k1, w.k2, w.k3, w.id, NULL::bytea, ''::text FROM (SELECT t.*, CASE WHEN "
+         "octet_length(t.v) > 30 AND get_byte(t.v, 0) = 1 AND octet_length(t.v) >= 30 + "
+         "get_byte(t.v, 1) THEN substring(t.v FROM 3 FOR get_byte(t.v, 1)) END AS id FROM "
+         "(SELECT import_id::text AS k1, at_byte::text AS k2, ''::text AS k3, sealed AS v, "
+         "row_number() OVER (ORDER BY import_id, at_byte) AS n FROM (SELECT * FROM "
+         "import_part WHERE book_id = $1 AND (import_id, at_byte) > ($2::text::uuid, "
+         "$3::text::bigint) AND $4::text IS NOT NULL ORDER BY import_id, at_byte LIMIT 1000) "
+         "AS r) AS t) AS w WHERE $5::bytea IS NOT NULL ORDER BY w.n"},
+};
+
+#define NO_UUID "00000000-0000-0000-0000-000000000000"
+const key_target KEY_TARGET[KEY_TARGETS] = {
+    {"recipient name", KEYS_SQL_READ_NAME, KEYS_SQL_WRITE_NAME, false, {NO_UUID, "", ""}},
+    {"recipient account", KEYS_SQL_READ_ACCOUNT, KEYS_SQL_WRITE_ACCOUNT, false, {NO_UUID, "", ""}},
+    {"answer to a registration",
+     KEYS_SQL_READ_ANSWER,
+     KEYS_SQL_WRITE_ANSWER,
+     false,
+     {"", "-1", ""}},
+    {"submission", KEYS_SQL_READ_SUBMISSION, KEYS_SQL_WRITE_SUBMISSION, false, {NO_UUID, "", ""}},
+    {"inbox", KEYS_SQL_READ_INBOX, KEYS_SQL_WRITE_INBOX, false, {NO_UUID, "", ""}},
+    {"repaired inbox", KEYS_SQL_READ_REPAIRED, KEYS_SQL_WRITE_REPAIRED, false, {NO_UUID, "-1", ""}},
+    {"exception", KEYS_SQL_READ_EXCEPTION, KEYS_SQL_WRITE_EXCEPTION, false, {NO_UUID, "-1", "-1"}},
+    {"request", KEYS_SQL_READ_REQUEST, KEYS_SQL_COUNT, true, {"", "-1", ""}},
+    {"payout", KEYS_SQL_READ_PAYOUT, KEYS_SQL_COUNT, true, {NO_UUID, "", ""}},
+    {"part of an import", KEYS_SQL_READ_PART, KEYS_SQL_COUNT, false, {NO_UUID, "-1", ""}},
+};
+
+const db_stmt *keys_sql(keys_sql_id id) {
+    ASSERT((int)id >= 0 && id < KEYS_SQL_COUNT);
+    return &STATEMENTS[id];
+}

@@ -1,0 +1,244 @@
+"""Data keys: a new one is taken up by instances that run, all is sealed anew under it while payouts go on, and no ring lacks a key in use."""
+
+import hashlib
+import hmac
+import os
+import secrets
+import threading
+
+import grpc
+import pytest
+from support import mix, rpc, stubs
+from support.crash import Plan
+from support.payctl import DONE, Payctl
+from support.paying import FINAL, Payer
+from support.waiting import wait_until
+
+from run import RunError
+
+OTHER = "payments-svc.2"
+SETTINGS = {**mix.SETTINGS, "payments-svc": {**mix.SETTINGS["payments-svc"], "keys.pause_ms": 5}}
+SEALED = {"recipient": ("name_sealed", "account_sealed"), "submission": ("content_sealed",), "inbox": ("content_sealed",),
+          "inbox_exception": ("raw_sealed",), "idempotency": ("CASE WHEN operation = 2 THEN response END",)}
+
+
+class Ring:
+    """The key files of both instances."""
+
+    def __init__(self, world):
+        self.world = world
+        self.files = {"payments-svc": world.stack.secrets / "keyring", OTHER: world.stack.secrets / "keyring.2"}
+        self.lines = dict([self.files["payments-svc"].read_text(encoding="ascii").split()])
+        self.current = "k1"
+        for service in self.files:
+            self.write(service)
+
+    def write(self, service, **change):
+        """All keys, or others, and which is current."""
+        lines, current = change.get("lines", self.lines), change.get("current", self.current)
+        fresh = self.files[service].with_suffix(".new")
+        fresh.touch(mode=0o600)
+        fresh.write_text("".join(f"{name} {key}\n" for name, key in lines.items()) + f"current {current}\n", encoding="ascii")
+        os.replace(fresh, self.files[service])
+
+    def add(self, name):
+        self.lines[name] = secrets.token_hex(32)
+        self.everywhere()
+
+    def everywhere(self):
+        """Both have taken the files up."""
+        for service in self.files:
+            self.write(service)
+        opens = sorted(name for name, key in self.lines.items() if not key.startswith("mac "))
+        wait_until(lambda: [(one.current_key_id, sorted(one.key_ids)) for one in self.look().instances] == 2 * [(self.current, opens)],
+                   f"both instances have {opens} and seal with {self.current}")
+        for service in self.files:
+            assert self.world.metric(service, "data_keys_faulty") == 0
+
+    def make_current(self, name):
+        self.current = name
+        self.everywhere()
+
+    def only_mac(self, name):
+        key = bytes.fromhex(self.lines[name])
+        self.lines[name] = "mac " + hmac.new(key, b"disburse mac 1", hashlib.sha256).hexdigest()
+
+    def look(self, service="payments-svc"):
+        messages, _ = stubs.modules("payments/v1/key_service")
+        return rpc.persist(lambda: self.world.stub("payments/v1/key_service", "KeyService", service).ListKeys, messages.ListKeysRequest())
+
+    def key(self, name):
+        return next(key for key in self.look().keys if key.key_id == name)
+
+
+@pytest.fixture(scope="module")
+def ring(servers):
+    world = servers.world(SETTINGS)
+    try:
+        world.up()
+        made = Ring(world)
+        world.stack.add_instance("payments-svc", OTHER, {"instant.webhook_port": 0, "keys.file": "../secrets/keyring.2"})
+        world.daemon(OTHER).start()
+        made.everywhere()
+        yield made
+        world.stop_and_check()
+    finally:
+        world.remove()
+
+
+def under(world, name):
+    """Sealed values under a key: column -> how many."""
+    found = {}
+    for table, columns in SEALED.items():
+        for column in columns:
+            (n,), = world.payments_rows(f"SELECT count(*) FROM {table} WHERE substring({column} FROM 3 FOR get_byte({column}, 1)) = '{name}'")
+            if int(n) > 0:
+                found[f"{table}.{column}"] = int(n)
+    return found
+
+
+class Traffic:
+    """Payouts and readings by both instances while something else happens. None may fail."""
+
+    def __init__(self, world):
+        self.stop, self.failures, self.paid = threading.Event(), [], []
+        self.payers = [Payer(world, service) for service in ("payments-svc", OTHER)]
+        self.merchant = self.payers[0].merchant(deposit=1_000_000)
+        self.recipients = [self.merchant.recipient(which=n) for n in range(5)]
+        self.threads = [threading.Thread(target=self._run, args=(work, payer)) for work in (self._pay, self._read) for payer in self.payers]
+
+    def _run(self, work, payer):
+        while not self.stop.is_set():
+            try:
+                work(payer)
+            except (grpc.RpcError, AssertionError) as error:
+                self.failures.append(error)
+                return
+
+    def _pay(self, payer):
+        request = self.merchant.request(100)
+        self.paid.append((request, payer.stub("Payout").CreatePayout(request, timeout=20).payout.payout_id))
+
+    def _read(self, payer):
+        for recipient in self.recipients:
+            payer.stub("Recipient").GetRecipient(payer.recipients_pb.GetRecipientRequest(
+                merchant_id=self.merchant.id, recipient_id=recipient), timeout=20)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        wait_until(lambda: len(self.paid) > 4 or self.failures, "payouts are taken in")
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
+        assert not self.failures, self.failures
+
+
+def test_all_is_sealed_anew_under_load_and_the_old_key_goes(ring, tmp_path):
+    world, payctl = ring.world, Payctl(ring.world, tmp_path)
+    with Traffic(world) as traffic:
+        ring.add("k2")  # first known everywhere
+        assert under(world, "k1") and not under(world, "k2")
+        ring.make_current("k2")  # then it seals
+        n = len(traffic.paid)
+        wait_until(lambda: len(traffic.paid) > n + 10 or traffic.failures, "payouts are taken in under the new key")
+        code, told, _ = payctl.json("keys", "rotate", "--person", "grace")
+        assert code == DONE
+    rotation = told["rotation"]
+    assert (rotation["state"], rotation["key_id"]) == ("KEY_ROTATION_STATE_DONE", "k2")
+    assert int(rotation["resealed_count"]) > 10 and not int(rotation.get("unreadable_count", 0)) and "for grace" in rotation["actor"]
+    assert not under(world, "k1")
+    final = traffic.merchant.wait_for([payout_id for _, payout_id in traffic.paid], FINAL)
+    assert len(final) == len(traffic.paid)
+    assert "k2" in payctl.run("keys")[1]
+
+    # What is left of the old key are hashes of requests: without its data key, repeats are still known.
+    old = ring.key("k1")
+    assert not old.seals_values and old.hashes_requests and "payout: " in old.uses
+    ring.only_mac("k1")
+    ring.everywhere()
+    world.payments.kill()
+    world.payments.start()
+    request, payout_id = traffic.paid[0]
+    assert rpc.persist(lambda: Payer(world).stub("Payout").CreatePayout, request).payout.payout_id == payout_id
+    changed = type(request)()
+    changed.CopyFrom(request)
+    changed.payout.amount_minor += 1
+    assert rpc.refused(Payer(world).stub("Payout").CreatePayout, changed).reason == "IDEMPOTENCY_KEY_REUSED"
+
+
+def refused_start(world):
+    """The words of the log of an instance that does not start."""
+    world.daemon(OTHER).kill()
+    with pytest.raises(RunError) as failed:
+        world.daemon(OTHER).start()
+    return str(failed.value)
+
+
+def test_a_ring_that_lacks_a_key_in_use_is_refused(ring):
+    world = ring.world
+    gone = {name: key for name, key in ring.lines.items() if name != "k1"}
+    ring.write("payments-svc", lines=gone)
+    wait_until(lambda: world.metric("payments-svc", "data_keys_faulty") == 1, "the ring without k1 was refused")
+    assert ring.key("k1").compares  # the old one is in force
+    ring.write(OTHER, lines=gone)
+    assert "the key ring lacks the key k1, which is in use by payout: " in refused_start(world)
+    # A key of which only hashes can be compared is not enough for what it has sealed.
+    ring.lines["k1"], kept = ring.lines["k1"], ring.lines["k2"]
+    mac_only = {**ring.lines, "k2": "mac " + "0" * 64, "k9": secrets.token_hex(32)}
+    ring.write(OTHER, lines=mac_only, current="k9")
+    assert "lacks the key k2" in refused_start(world)
+    assert ring.lines["k2"] == kept
+    ring.write(OTHER)
+    world.daemon(OTHER).start()
+    ring.everywhere()  # taken up again without a signal
+
+
+def test_a_key_seals_only_when_all_instances_know_it(ring):
+    world = ring.world
+    more = {**ring.lines, "k3": secrets.token_hex(32)}
+    ring.write("payments-svc", lines=more, current="k3")
+    wait_until(lambda: world.metric("payments-svc", "data_keys_faulty") == 1, "k3, which the other does not know, was refused")
+    assert ring.key("k2").current and not under(world, "k3")
+    messages, _ = stubs.modules("payments/v1/key_service")
+    ring.lines = more
+    ring.everywhere()
+    ring.write("payments-svc", current="k3")
+    wait_until(lambda: ring.key("k3").current, "one instance seals with k3")
+    refusal = rpc.refused(world.stub("payments/v1/key_service", "KeyService", OTHER).RotateKeys, messages.RotateKeysRequest(person="grace"))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "KEYS_DIFFER")
+    ring.make_current("k3")
+
+
+@pytest.mark.parametrize("point", ["keys.batch.resealed", "keys.batch.committed"])
+def test_a_walk_goes_on_where_a_killed_instance_left_it(ring, tmp_path, point):
+    world = ring.world
+    name = f"k{len(ring.lines) + 10}"
+    before = ring.current
+    merchant = Payer(world).merchant(deposit=100_000)
+    merchant.recipient()
+    ring.add(name)
+    ring.make_current(name)
+    assert under(world, before)
+    world.daemon(OTHER).stop()
+    world.payments.kill()
+    plan = Plan(tmp_path, point, nth=2)
+    world.payments.start(env=plan.env)
+    wait_until(lambda: len(ring.look().instances) == 1 or plan.hit(), "only this instance runs", 60)
+    messages, _ = stubs.modules("payments/v1/key_service")
+    world.stub("payments/v1/key_service", "KeyService", "payments-svc").RotateKeys(messages.RotateKeysRequest(person="grace"), timeout=20)
+    wait_until(plan.hit, f"it dies at {point}")
+    world.daemon(OTHER).start()
+    wait_until(lambda: not ring_of_other(ring).rotation.ended_time.ToSeconds() == 0, "the other instance has gone on with it")
+    rotation = ring_of_other(ring).rotation
+    assert rotation.key_id == name and rotation.unreadable_count == 0
+    assert not under(world, before)
+    world.payments.start()
+    wait_until(lambda: len(ring.look().instances) == 2, "the dead instance is forgotten", 60)
+
+
+def ring_of_other(ring):
+    return ring.look(OTHER)
