@@ -235,6 +235,15 @@ bool connected_start(connected *c, err *e) {
     return true;
 }
 
+bool connected_certificate(connected *c, err *e) {
+    bool ok = true;
+    for (size_t i = 0; i < c->n; i++) {
+        const rail_scheme *scheme = c->schemes[i];
+        ok = (scheme->certificate == NULL || scheme->certificate(c->rails[i], &c->o.host, e)) && ok;
+    }
+    return ok;
+}
+
 void connected_stop(connected *c) {
     for (size_t i = 0; i < c->n; i++) {
         c->schemes[i]->stop(c->rails[i]);

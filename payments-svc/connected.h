@@ -39,6 +39,8 @@ bool connected_check(const connected_options *o,
                      bool (*also)(void *arg, rail **rails, size_t n, err *e), err *e) WARN_UNUSED;
 // Their own threads: there must be an engine to wake.
 bool connected_start(connected *c, err *e) WARN_UNUSED;
+// The host's certificate was exchanged: what listens takes it up. False: some have not; try again.
+bool connected_certificate(connected *c, err *e) WARN_UNUSED;
 void connected_stop(connected *c); // what they send by themselves; then the guard may go
 void connected_close(connected *c);
 // For the ready file: where they listen. ,"webhook_port":4711,"webhook_ports":{"instant":4711}

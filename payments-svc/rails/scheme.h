@@ -34,7 +34,9 @@ typedef struct rail_scheme {
                   err *e);
     bool (*start)(rail *r, const rail_host *host, err *e); // its threads, at most once
     void (*stop)(rail *r);                                 // ends what uses the guard
-    void (*close)(rail *r);     // stops the rest, and frees. Calls of its functions must be over
+    void (*close)(rail *r); // stops the rest, and frees. Calls of its functions must be over
+    // The certificate of the host was exchanged: listeners take it up. May be NULL
+    bool (*certificate)(rail *r, const rail_host *host, err *e);
     int (*port)(const rail *r); // where it listens; 0: nowhere. May be NULL
     // Two connections of different names: the setting that they must not share, such as a folder; NULL when there is none.
     const char *(*clash)(const void *settings, const void *other);

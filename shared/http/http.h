@@ -39,6 +39,10 @@ typedef struct http_server_options {
     void *arg;
 } http_server_options;
 http_server *http_server_start(const http_server_options *o, err *e);
+// New connections are made with what the files have now; those that are there go on as they are. One thread, and not while it stops. On an
+// error all stays as it was; UNAVAILABLE: try again, what came before the last change is still connected.
+bool http_server_certificate(http_server *s, const char *cert_file, const char *key_file,
+                             err *e) WARN_UNUSED;
 int http_server_port(const http_server *s);
 void http_server_stop(http_server *s); // waits for running handlers; accepts NULL
 

@@ -95,6 +95,16 @@ static int teardown(void **state) {
     return 0;
 }
 
+// Of the other authority, over the files of the server's certificate.
+static const char RENEW[] = "set -e; cd \"$0\"; cp kept.key server.key; chmod 600 server.key\n"
+                            "openssl x509 -req -in server.csr -CA other.pem -CAkey other.key "
+                            "-CAcreateserial -days 2 -out fresh.pem -extfile ext\n"
+                            "mv fresh.pem server.pem\n";
+static const char SPOIL[] = "set -e; cd \"$0\"; cp server.key kept.key; cp server.pem kept.pem\n"
+                            "cp other.key server.key; chmod 600 server.key\n";
+static const char RESTORE[] = "set -e; cd \"$0\"; mv kept.key server.key; chmod 600 server.key\n"
+                              "mv kept.pem server.pem\n";
+
 // --- The server under test -------------------------------------------------------------------------------------------
 
 static void handler(void *arg, const http_request *r, http_response *out) {
@@ -184,6 +194,41 @@ static void assert_outcome(const http_exchange *x, int outcome) {
     assert_int_equal(x->status, 0);
     assert_int_equal(x->response.len, 0);
     assert_true(strlen(x->failure) > 0);
+}
+
+// Which of both authorities' clients gets an answer over a new connection.
+static bool answers_to(const http_server *s, const char *ca) {
+    http_client *c = client_of(ca, 5000, 1, 4096);
+    const http_exchange x =
+        run_one(c, "GET", url_of("https", http_server_port(s), "/length"), STR(""));
+    http_client_destroy(c);
+    return x.outcome == HTTP_ANSWERED;
+}
+
+static void test_server__another_certificate__counts_for_new_connections(void **state) {
+    (void)state;
+    err e = {0};
+    http_server *s = start(true, 2);
+    http_client *kept = client_of(ca_file, 5000, 1, 4096);
+    const char *const url = url_of("https", http_server_port(s), "/length");
+    http_exchange x = run_one(kept, "POST", url, STR("abc"));
+    assert_answer(&x, 200, "3");
+    run_shell(SPOIL, folder); // what does not fit together leaves all as it was
+    assert_false(http_server_certificate(s, cert_file, key_file, &e));
+    assert_true(answers_to(s, ca_file));
+    run_shell(RENEW, folder);
+    err_clear(&e);
+    assert_true(http_server_certificate(s, cert_file, key_file, &e));
+    assert_true(answers_to(s, other_ca_file));
+    assert_false(answers_to(s, ca_file));
+    x = run_one(kept, "POST", url, STR("abcd")); // its connection was there before
+    assert_answer(&x, 200, "4");
+    err_clear(&e);
+    assert_false(http_server_certificate(s, cert_file, key_file, &e)); // which is still open
+    assert_int_equal(e.code, ERR_UNAVAILABLE);
+    http_client_destroy(kept);
+    http_server_stop(s);
+    run_shell(RESTORE, folder);
 }
 
 // A request that has not begun when the right to send ends is not written, on a kept or a new connection.
@@ -726,6 +771,7 @@ int main(void) {
         T(test_exchange__200_at_once_over_tls__all_answered),
         T(test_server__slow_handlers__do_not_starve_the_others),
         T(test_client__many_threads__all_answered),
+        T(test_server__another_certificate__counts_for_new_connections),
         T(test_FENCED_client__right_ends__the_rest_is_not_written),
         T(test_drop__plain__unknown_and_sent_once),
         T(test_drop__tls__unknown_and_sent_once),

@@ -1,6 +1,7 @@
 // The server: one thread of libmicrohttpd does all I/O, and n_threads workers run the handler.
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -29,6 +30,8 @@ enum {
 
 struct http_server {
     struct MHD_Daemon *daemon;
+    struct MHD_Daemon
+        *before; // of an older certificate: what was connected to it ends there. NULL: nothing was
     http_handler handler;
     void *arg;
     size_t body_max;
@@ -262,6 +265,11 @@ static bool read_certificate(const char *path, listener_files *f, err *e) {
     return true;
 }
 
+static bool read_files(const char *cert_file, const char *key_file, listener_files *f, err *e) {
+    return read_certificate(cert_file, f, e) &&
+           config_read_secret(key_file, PEM_LEN_MAX, &f->key, &f->key_len, e);
+}
+
 static bool check_options(const http_server_options *o, struct sockaddr_in *at, err *e) {
     bool tls = o->cert_file != NULL;
     *at = (struct sockaddr_in){.sin_family = AF_INET};
@@ -282,9 +290,15 @@ static bool check_options(const http_server_options *o, struct sockaddr_in *at, 
     return true;
 }
 
+// listener: a socket that listens already, or MHD_INVALID_SOCKET.
 static struct MHD_Daemon *start_daemon(http_server *s, const struct sockaddr_in *at,
-                                       const listener_files *f) {
+                                       MHD_socket listener, const listener_files *f) {
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    struct MHD_OptionItem where[] = {
+        {listener == MHD_INVALID_SOCKET ? MHD_OPTION_END : MHD_OPTION_LISTEN_SOCKET, listener,
+         NULL},
+        {MHD_OPTION_END, 0, NULL},
+    };
     struct MHD_OptionItem tls[] = {
         {MHD_OPTION_HTTPS_MEM_CERT, 0, f->cert},
         {MHD_OPTION_HTTPS_MEM_KEY, 0, f->key},
@@ -302,7 +316,7 @@ static struct MHD_Daemon *start_daemon(http_server *s, const struct sockaddr_in 
                             MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
                             MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONNECTION_TIMEOUT_S,
                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADERS_LEN_MAX,
-                            MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+                            MHD_OPTION_ARRAY, where, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
 }
 
 static void free_server(http_server *s) {
@@ -335,13 +349,11 @@ http_server *http_server_start(const http_server_options *o, err *e) {
     if (!check_options(o, &at, e)) {
         return NULL;
     }
-    if (o->cert_file != NULL &&
-        (!read_certificate(o->cert_file, &files, e) ||
-         !config_read_secret(o->key_file, PEM_LEN_MAX, &files.key, &files.key_len, e))) {
+    if (o->cert_file != NULL && !read_files(o->cert_file, o->key_file, &files, e)) {
         goto out;
     }
     s = create_server(o);
-    s->daemon = start_daemon(s, &at, &files);
+    s->daemon = start_daemon(s, &at, MHD_INVALID_SOCKET, &files);
     if (s->daemon == NULL) {
         (void)err_set(e, ERR_UNAVAILABLE, "HTTP_LISTEN",
                       "cannot listen on %s port %d: in use, or a bad certificate or key",
@@ -360,6 +372,47 @@ out:
     config_wipe(files.key, files.key_len); // GnuTLS has its own copy now
     free(files.cert);
     return s;
+}
+
+// Nothing is connected to it any more, or there is none.
+static bool end_before(http_server *s) {
+    if (s->before != NULL) {
+        const union MHD_DaemonInfo *info =
+            MHD_get_daemon_info(s->before, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+        if (info == NULL || info->num_connections > 0) {
+            return false;
+        }
+        MHD_stop_daemon(s->before);
+        s->before = NULL;
+    }
+    return true;
+}
+
+bool http_server_certificate(http_server *s, const char *cert_file, const char *key_file, err *e) {
+    listener_files files = {0};
+    bool ok = end_before(s) || err_set(e, ERR_UNAVAILABLE, "HTTP_CERTIFICATE",
+                                       "connections of the certificate before are still open");
+    ok = ok && read_files(cert_file, key_file, &files, e);
+    if (ok) {
+        // Both listen for a moment, so that nobody finds the port closed.
+        const union MHD_DaemonInfo *info =
+            MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_LISTEN_FD);
+        const MHD_socket listener = info == NULL ? -1 : fcntl(info->listen_fd, F_DUPFD_CLOEXEC, 0);
+        struct MHD_Daemon *fresh = listener < 0 ? NULL : start_daemon(s, NULL, listener, &files);
+        ok = fresh != NULL || err_set(e, ERR_FAILED_PRECONDITION, "HTTP_CERTIFICATE",
+                                      "the certificate and its key cannot be used");
+        if (fresh != NULL) {
+            const MHD_socket old = MHD_quiesce_daemon(s->daemon);
+            s->before = s->daemon;
+            s->daemon = fresh;
+            if (old != MHD_INVALID_SOCKET) {
+                (void)close(old);
+            }
+        }
+    }
+    config_wipe(files.key, files.key_len);
+    free(files.cert);
+    return ok;
 }
 
 int http_server_port(const http_server *s) {
@@ -386,6 +439,9 @@ void http_server_stop(http_server *s) {
     }
     (void)pthread_mutex_unlock(&s->lock);
     MHD_stop_daemon(s->daemon);
+    if (s->before != NULL) {
+        MHD_stop_daemon(s->before);
+    }
     if (listener != MHD_INVALID_SOCKET) {
         (void)close(listener);
     }

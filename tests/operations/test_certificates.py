@@ -22,6 +22,15 @@ def shown(world, service):
         return hashlib.sha256(connection.getpeercert(binary_form=True)).hexdigest()
 
 
+def shown_to_banks(world):
+    """The same of the listener for webhooks."""
+    context = ssl.create_default_context(cafile=str(world.stack.certs / "ca.crt"))
+    context.check_hostname = False
+    with socket.create_connection(("127.0.0.1", world.payments.ready()["webhook_port"]), timeout=10) as plain, \
+            context.wrap_socket(plain) as connection:
+        return hashlib.sha256(connection.getpeercert(binary_form=True)).hexdigest()
+
+
 def test_a_new_certificate_is_taken_up_and_a_faulty_one_is_not(new_world):
     world = new_world()
     payer = Payer(world)
@@ -29,6 +38,7 @@ def test_a_new_certificate_is_taken_up_and_a_faulty_one_is_not(new_world):
     messages, _ = stubs.modules("payments/v1/payout_service")
     watch = payer.stub("Payout").WatchPayouts(messages.WatchPayoutsRequest(merchant_id=merchant.id), timeout=120)
     before = {service: shown(world, service) for service in ("payments-svc", "ledger-svc")}
+    assert shown_to_banks(world) == before["payments-svc"]
     assert world.metric("payments-svc", "tls_cert_expiry_seconds") > 80 * DAY_S
 
     for service in before:
@@ -38,6 +48,7 @@ def test_a_new_certificate_is_taken_up_and_a_faulty_one_is_not(new_world):
                    f"{service} has taken its new certificate up")
         assert world.metric(service, "tls_faulty") == 0
         assert shown(world, service) != was
+    wait_until(lambda: shown_to_banks(world) == shown(world, "payments-svc"), "banks are shown the new certificate")
     # The ledger knows payments-svc by its new certificate, and what was open goes on.
     payout = merchant.pay(1_000).payout_id
     merchant.wait_for([payout])

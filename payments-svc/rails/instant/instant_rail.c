@@ -279,6 +279,13 @@ bool instant_rail_start_webhook(rail *base, const char *cert_file, const char *k
     return r->webhook != NULL;
 }
 
+bool instant_rail_webhook_certificate(rail *base, const char *cert_file, const char *key_file,
+                                      err *e) {
+    const instant_rail *r = self_of(base);
+    return r->webhook == NULL || cert_file == NULL ||
+           http_server_certificate(r->webhook, cert_file, key_file, e);
+}
+
 int instant_rail_webhook_port(const rail *base) {
     const instant_rail *r = base->self;
     return r->webhook == NULL ? 0 : http_server_port(r->webhook);

@@ -22,7 +22,9 @@ bool instant_rail_start_webhook(rail *r, const char *cert_file, const char *key_
                                 err *e) WARN_UNUSED;
 // Starts the thread that applies recorded items and asks again for settled payouts. At most once.
 bool instant_rail_start_sweep(rail *r, err *e) WARN_UNUSED;
-int instant_rail_webhook_port(const rail *r); // 0 before the start
+bool instant_rail_webhook_certificate(rail *base, const char *cert_file, const char *key_file,
+                                      err *e) WARN_UNUSED; // see http_server_certificate
+int instant_rail_webhook_port(const rail *r);              // 0 before the start
 // Stops the listener after the current requests. Calls of the rail's functions must be over. Accepts NULL.
 void instant_rail_destroy(rail *r);
 

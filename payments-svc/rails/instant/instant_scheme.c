@@ -17,6 +17,10 @@ static bool start(rail *r, const rail_host *host, err *e) {
            instant_rail_start_sweep(r, e);
 }
 
+static bool certificate(rail *r, const rail_host *host, err *e) {
+    return instant_rail_webhook_certificate(r, host->cert_file, host->key_file, e);
+}
+
 // The engine does the sending, and ends earlier.
 static void stop(rail *r) {
     (void)r;
@@ -44,6 +48,7 @@ const rail_scheme INSTANT_SCHEME = {
     .start = start,
     .stop = stop,
     .close = instant_rail_destroy,
+    .certificate = certificate,
     .port = instant_rail_webhook_port,
     .clash = clash,
 };
