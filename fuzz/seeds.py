@@ -179,6 +179,12 @@ def rest() -> None:
     for section in example.split("\n\n"):
         write("policy", section.encode() + b"\n")
     write("policy", b"[identity spiffe://d/x]\nroles = gateway, payer\n")
+    head = "reference,merchant_id,recipient_name,holder_type,rail,currency,amount,routing_code,account_number,account_type,description"
+    line = "r-1,acme,Ann Example,individual,instant,USD,12.50,021000021,445566778899,checking,SALES"
+    for text in (f"{head}\n{line}\n", f"\ufeff{head}\r\n{line}\r\n", f"{head}\n{line}\n{line}\n",
+                 f'{head}\n"r-2","acme","A ""B"" C",business,ach,USD,"1,000.00",021000021,1,savings,"x\ny"\n',
+                 f"{head.replace('amount,', '')}\n", f"{head}\n{line.replace('12.50', '-1')}\n", f"{head.replace(',', ';')}\n"):
+        write("payout_file", text.encode())
     zero = "00" * 32
     write("tree_head", (f'{{"book_id":1,"tree_size":2,"root_hash":"{zero}","previous_tree_size":0,"previous_root_hash":"{zero}",'
                         f'"timestamp_us":3,"key_id":"{zero}","signature":"{zero}{zero}"}}').encode())
