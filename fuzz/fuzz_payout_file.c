@@ -1,5 +1,5 @@
-// The reader of payout files, which merchants' programs write. Whatever it makes of the bytes: no row stands for two lines, every row can be
-// handed in, and each complaint names a line of the file.
+// The reader of payout files, which merchants' programs write. Whatever it makes of the bytes: no row stands for two lines, every row
+// can be handed in, and each complaint names a line of the file.
 #include <string.h>
 
 #include "fuzz.h"

@@ -9,8 +9,8 @@ typedef struct keys_options {
     db_pool *pool;
     crypto_keyring *ring; // loaded from the file
     const char *file;
-    const char
-        *lost; // ids of keys that are lost for ever, separated by commas: nobody asks for them
+    // Ids of keys that are lost for ever, separated by commas: nobody asks for them.
+    const char *lost;
     int64_t pause_ms; // between two batches of a walk
 } keys_options;
 

@@ -6,8 +6,9 @@
     "SELECT rotation_id, key_id, state, actor, started_at, ended_at, target, at_book, at1, at2, "  \
     "at3, walked, resealed, unreadable FROM key_rotation "
 
-// Parameters of a reading: book, the three parts of the key behind which it begins, the key that seals (values under it stay where they are).
-// It takes at most so many rows, and 16 MiB, unless the first value alone has more. Of a writing: book, the parts of the keys, heads of the envelopes that were read, envelopes.
+// Parameters of a reading: book, the three parts of the key behind which it begins, the key that seals (values under it stay where they
+// are). It takes at most so many rows, and 16 MiB, unless the first value alone has more. Of a writing: book, the parts of the keys, heads
+// of the envelopes that were read, envelopes.
 static const db_stmt STATEMENTS[KEYS_SQL_COUNT] = {
     [KEYS_SQL_LIST] = {"keys_list", "SELECT key_id, sealed, macs, uses FROM data_key "
                                     "WHERE book_id = 0 ORDER BY key_id"},

@@ -10,9 +10,8 @@
 #include "store/books.h"
 
 enum {
-    HEAD_MAX =
-        2 + CRYPTO_KEY_ID_MAX + 12, // up to the end of the nonce, which no other envelope has
-    IDS_MAX = 64,                   // of one batch; further ones are not counted apart
+    HEAD_MAX = 2 + CRYPTO_KEY_ID_MAX + 12, // with the nonce, which no other envelope has
+    IDS_MAX = 64,                          // of one batch; further ones are not counted apart
     USES_MAX = 1000
 };
 

@@ -105,8 +105,8 @@ typedef struct daemon_program {
     // Called when the gRPC server accepts calls. May be NULL. extra_json may append members to the ready file,
     // such as `,"webhook_port":1`.
     bool (*started)(void *self, rpc_server *server, strbuf *extra_json, err *e);
-    // The files of the certificate were read again: whoever shows it elsewhere does so, too. False: it is called again after a while. May be
-    // NULL.
+    // The files of the certificate were read again: whoever shows it elsewhere does so, too. False: it is called again after a while. May
+    // be NULL.
     bool (*certificate_changed)(void *self);
     // Files that the program reads by itself, looked at with those of the frame: fills paths, which stay there, and says how many. Called
     // once, after started. May be NULL.

@@ -30,8 +30,8 @@ enum {
 
 struct http_server {
     struct MHD_Daemon *daemon;
-    struct MHD_Daemon
-        *before; // of an older certificate: what was connected to it ends there. NULL: nothing was
+    // Of an older certificate: what was connected to it ends there. NULL: nothing was.
+    struct MHD_Daemon *before;
     http_handler handler;
     void *arg;
     size_t body_max;
