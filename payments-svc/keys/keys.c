@@ -76,7 +76,7 @@ static bool known_everywhere(const keys *k, const ring_ids *r, const key_instanc
             return err_set(e, ERR_FAILED_PRECONDITION, "KEY_NOT_EVERYWHERE",
                            "the key %s cannot seal yet: instance %s, which was seen within %d s, "
                            "does not have it in its ring",
-                           r->keys[r->current].id, id, KEYS_ALIVE_MS / 1000);
+                           r->keys[r->current].id, id, (int)(k->o.alive_ms / 1000));
         }
     }
     return true;
@@ -99,7 +99,7 @@ typedef struct taking {
     ring_ids ring;
 } taking;
 
-static void add_new(const ring_ids *r, bool all, arena *a, db_params *p) {
+static void add_new(const ring_ids *r, bool all, db_params *p) {
     str ids[CRYPTO_KEYS_MAX];
     size_t n = 0;
     for (size_t i = 0; i < r->n; i++) {
@@ -107,7 +107,6 @@ static void add_new(const ring_ids *r, bool all, arena *a, db_params *p) {
             ids[n++] = str_of(r->keys[i].id);
         }
     }
-    (void)a;
     db_text_array(p, ids, n);
     db_time(p, clock_wall_us(clock_system()));
 }
@@ -121,12 +120,12 @@ static bool take_tx(db_conn *c, arena *a, void *arg, err *e) {
     size_t n = 0, n_instances = 0;
     if (!keys_read_list(c, KEYS_SQL_LOCK, a, &rows, &n, e) ||
         !has_all(x->k, &x->ring, rows, n, e) ||
-        !keys_read_instances(c, a, &instances, &n_instances, e) ||
+        !keys_read_instances(x->k, c, a, &instances, &n_instances, e) ||
         !known_everywhere(x->k, &x->ring, instances, n_instances, e)) {
         return false;
     }
     db_params *p = db_params_create(a);
-    add_new(&x->ring, n == 0, a, p);
+    add_new(&x->ring, n == 0, p);
     return db_exec(c, keys_sql(KEYS_SQL_ADD), p, a, NULL, NULL, e) &&
            put_instance(x->k, &x->ring, c, a, e);
 }
@@ -162,16 +161,20 @@ bool keys_read_again(keys *k, err *e) {
 
 // --- The thread ------------------------------------------------------------------------------------------------------
 
+// After a failover the database may have forgotten which key seals.
 static bool beat_tx(db_conn *c, arena *a, void *arg, err *e) {
     const taking *x = arg;
-    return put_instance(x->k, &x->ring, c, a, e) &&
+    db_params *p = db_params_create(a);
+    add_new(&x->ring, false, p);
+    return db_exec(c, keys_sql(KEYS_SQL_ADD), p, a, NULL, NULL, e) &&
+           put_instance(x->k, &x->ring, c, a, e) &&
            db_exec(c, keys_sql(KEYS_SQL_INSTANCES_OLD), db_params_create(a), a, NULL, NULL, e);
 }
 
 static bool beat(keys *k, err *e) {
     const int64_t now_ms = clock_mono_ms(clock_system());
     taking x = {.k = k};
-    if (k->beaten_ms != 0 && now_ms - k->beaten_ms < KEYS_BEAT_MS) {
+    if (k->beaten_ms != 0 && now_ms - k->beaten_ms < k->o.alive_ms / KEYS_BEATS) {
         return true;
     }
     x.ring.n = crypto_keyring_keys(k->o.ring, x.ring.keys, &x.ring.current);
@@ -234,8 +237,10 @@ keys *keys_start(const keys_options *o, err *e) {
         return NULL;
     }
     tell_ring(k);
-    k->ticker = ticker_start_lazy(
-        o->pause_ms, o->pause_ms > IDLE_PAUSE_MS ? o->pause_ms : IDLE_PAUSE_MS, work, k);
+    const int64_t beat_ms = o->alive_ms / KEYS_BEATS;
+    const int64_t idle_ms = beat_ms < IDLE_PAUSE_MS ? beat_ms : IDLE_PAUSE_MS;
+    k->ticker =
+        ticker_start_lazy(o->pause_ms, o->pause_ms > idle_ms ? o->pause_ms : idle_ms, work, k);
     if (k->ticker == NULL) {
         (void)err_set(e, ERR_RESOURCE_EXHAUSTED, "THREADS", "the keys' thread did not start");
         keys_stop(k);
@@ -270,18 +275,26 @@ void keys_stop(keys *k) {
 
 // --- For people ------------------------------------------------------------------------------------------------------
 
+typedef struct looking {
+    const keys *k;
+    keys_report *out;
+} looking;
+
 static bool look_tx(db_conn *c, arena *a, void *arg, err *e) {
-    keys_report *out = arg;
+    const looking *x = arg;
+    keys_report *out = x->out;
     return keys_read_list(c, KEYS_SQL_LIST, a, &out->keys, &out->n_keys, e) &&
-           keys_read_instances(c, a, &out->instances, &out->n_instances, e) &&
+           keys_read_instances(x->k, c, a, &out->instances, &out->n_instances, e) &&
            keys_read_rotation(c, KEYS_SQL_ROTATION_LAST, a, &out->has_rotation, &out->rotation, e);
 }
 
 bool keys_look(keys *k, int64_t deadline_mono_ms, arena *a, keys_report *out, err *e) {
-    return db_read(k->o.pool, deadline_mono_ms, a, look_tx, out, e);
+    looking x = {k, out};
+    return db_read(k->o.pool, deadline_mono_ms, a, look_tx, &x, e);
 }
 
 typedef struct beginning {
+    const keys *k;
     str actor;
     rotation_row *out;
 } beginning;
@@ -294,7 +307,7 @@ static bool begin_tx(db_conn *c, arena *a, void *arg, err *e) {
     if (!keys_read_rotation(c, KEYS_SQL_ROTATION_LAST, a, &found, x->out, e)) {
         return false;
     }
-    if (!keys_read_instances(c, a, &instances, &n, e)) {
+    if (!keys_read_instances(x->k, c, a, &instances, &n, e)) {
         return false;
     }
     const bool running = found && x->out->state == ROTATION_RUNNING;
@@ -323,7 +336,7 @@ static bool begin_tx(db_conn *c, arena *a, void *arg, err *e) {
 
 bool keys_rotate(keys *k, str actor, int64_t deadline_mono_ms, arena *a, rotation_row *out,
                  err *e) {
-    beginning x = {actor, out};
+    beginning x = {k, actor, out};
     const bool ok = db_transact(k->o.pool, deadline_mono_ms, a, begin_tx, &x, e);
     ticker_wake(k->ticker);
     return ok;

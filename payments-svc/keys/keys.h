@@ -12,6 +12,7 @@ typedef struct keys_options {
     // Ids of keys that are lost for ever, separated by commas: nobody asks for them.
     const char *lost;
     int64_t pause_ms; // between two batches of a walk
+    int64_t alive_ms; // an instance that was not seen for so long does not run
 } keys_options;
 
 typedef struct keys keys;

@@ -11,8 +11,7 @@
 
 enum {
     KEYS_DB_MS = 15000,
-    KEYS_ALIVE_MS = 30000, // an instance that was not seen for so long does not run
-    KEYS_BEAT_MS = 10000
+    KEYS_BEATS = 3 // an instance says so often within alive_ms that it runs
 };
 
 struct keys {
@@ -34,8 +33,9 @@ typedef struct ring_ids {
 int64_t keys_soon(void); // a deadline for one transaction of our own
 bool keys_read_list(db_conn *c, keys_sql_id which, arena *a, const key_row **out, size_t *n,
                     err *e) WARN_UNUSED;
-bool keys_read_instances(db_conn *c, arena *a, const key_instance_row **out, size_t *n,
-                         err *e) WARN_UNUSED;
+// Those that run.
+bool keys_read_instances(const keys *k, db_conn *c, arena *a, const key_instance_row **out,
+                         size_t *n, err *e) WARN_UNUSED;
 // The last one (KEYS_SQL_ROTATION_LAST), or the one that goes on and that nobody else works on (…_CLAIM).
 bool keys_read_rotation(db_conn *c, keys_sql_id which, arena *a, bool *found, rotation_row *out,
                         err *e) WARN_UNUSED;

@@ -31,10 +31,11 @@ bool keys_read_list(db_conn *c, keys_sql_id which, arena *a, const key_row **out
     return true;
 }
 
-bool keys_read_instances(db_conn *c, arena *a, const key_instance_row **out, size_t *n, err *e) {
+bool keys_read_instances(const keys *k, db_conn *c, arena *a, const key_instance_row **out,
+                         size_t *n, err *e) {
     db_rows *rows = NULL;
     db_params *p = db_params_create(a);
-    db_i64(p, KEYS_ALIVE_MS);
+    db_i64(p, k->o.alive_ms);
     if (!db_exec(c, keys_sql(KEYS_SQL_INSTANCES), p, a, &rows, NULL, e)) {
         return false;
     }
