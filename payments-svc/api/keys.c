@@ -117,7 +117,7 @@ static void handle_rotate_keys(rpc_call *call, void *service, const ProtobufCMes
     rotation_row row;
     str actor;
     err e = {0};
-    if (!pb_is_known(request, "", &e) || !pb_actor_text(call, r->person, 1, &actor, &e) ||
+    if (!pb_is_known(request, "", &e) || !pb_actor_text(call, r->person, 0, &actor, &e) ||
         !keys_rotate(s->o.data_keys, actor, rpc_deadline_mono_ms(call), rpc_arena(call), &row,
                      &e)) {
         rpc_fail(call, &e);

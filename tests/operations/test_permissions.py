@@ -22,7 +22,7 @@ ANSWERS = {
                      "CaseService.ListCases", "ImportService.ListImports", "AuditService.ListAudit"), {OWN: OK, FOREIGN: OK, UNKNOWN: NOT_FOUND}),
     **dict.fromkeys(("MerchantService.ListMerchants", "ConnectionService.ListConnections", "ConnectionService.GetCapabilities",
                      "ConnectionService.GetRecovery", "InboxService.ListInbox",
-                     "InboxService.ListExceptions", "IdentityService.WhoAmI"), dict.fromkeys((OWN, FOREIGN, UNKNOWN), OK)),
+                     "InboxService.ListExceptions", "KeyService.ListKeys", "KeyService.RotateKeys", "IdentityService.WhoAmI"), dict.fromkeys((OWN, FOREIGN, UNKNOWN), OK)),
     **dict.fromkeys(("FeedService.Read", "FeedService.GetFeed"), {OWN: OK, FOREIGN: OK, UNKNOWN: NOT_FOUND}),
     "MerchantService.CreateDeposit": {UNKNOWN: NOT_FOUND},
     "ImportService.CreateImport": {UNKNOWN: NOT_FOUND},

@@ -56,7 +56,7 @@ class Ring:
         wait_until(lambda: [(one.current_key_id, sorted(one.key_ids)) for one in self.look().instances] == 2 * [(self.current, opens)],
                    f"both instances have {opens} and seal with {self.current}")
         for service in self.files:
-            assert self.world.metric(service, "data_keys_faulty") == 0
+            wait_until(lambda service=service: self.world.metric(service, "data_keys_faulty") == 0, f"{service} has taken its file up")
 
     def make_current(self, name):
         self.current = name
@@ -107,7 +107,7 @@ class Traffic:
         self.stop, self.failures, self.paid = threading.Event(), [], []
         self.payers = [Payer(world, service) for service in ("payments-svc", OTHER)]
         self.merchant = self.payers[0].merchant(deposit=1_000_000)
-        self.recipients = [self.merchant.recipient(which=n) for n in range(5)]
+        self.recipients = [self.merchant.recipient(which=n) for n in range(4)]
         self.threads = [threading.Thread(target=self._run, args=(work, payer)) for work in (self._pay, self._read) for payer in self.payers]
 
     def _run(self, work, payer):
@@ -151,7 +151,7 @@ def test_all_is_sealed_anew_under_load_and_the_old_key_goes(ring, tmp_path):
         code, told, _ = payctl.json("keys", "rotate", "--person", "grace")
         assert code == DONE
     rotation = told["rotation"]
-    assert (rotation["state"], rotation["key_id"]) == ("KEY_ROTATION_STATE_DONE", "k2")
+    assert (rotation["state"], rotation["key_id"]) == ("DONE", "k2")
     assert int(rotation["resealed_count"]) > 10 and not int(rotation.get("unreadable_count", 0)) and "for grace" in rotation["actor"]
     assert not under(world, "k1")
     final = traffic.merchant.wait_for([payout_id for _, payout_id in traffic.paid], FINAL)
@@ -231,10 +231,13 @@ def test_a_walk_goes_on_where_a_killed_instance_left_it(ring, tmp_path, point):
     plan = Plan(tmp_path, point, nth=2)
     world.payments.start(env=plan.env)
     messages, _ = stubs.modules("payments/v1/key_service")
-    world.stub("payments/v1/key_service", "KeyService", "payments-svc").RotateKeys(messages.RotateKeysRequest(person="grace"), timeout=20)
+    try:
+        world.stub("payments/v1/key_service", "KeyService", "payments-svc").RotateKeys(messages.RotateKeysRequest(person="grace"), timeout=20)
+    except grpc.RpcError:
+        wait_until(plan.hit, "the answer is lost with the instance")
     wait_until(plan.hit, f"it dies at {point}")
     world.daemon(OTHER).start()
-    wait_until(lambda: not ring_of_other(ring).rotation.ended_time.ToSeconds() == 0, "the other instance has gone on with it")
+    wait_until(lambda: ring_of_other(ring).rotation.HasField("ended_time"), "the other instance has gone on with it")
     rotation = ring_of_other(ring).rotation
     assert rotation.key_id == name and rotation.unreadable_count == 0
     assert not under(world, before)
