@@ -231,6 +231,7 @@ def test_a_walk_goes_on_where_a_killed_instance_left_it(ring, tmp_path, point):
     plan = Plan(tmp_path, point, nth=2)
     world.payments.start(env=plan.env)
     messages, _ = stubs.modules("payments/v1/key_service")
+    ring.look()  # the connection is one to the new process
     try:
         world.stub("payments/v1/key_service", "KeyService", "payments-svc").RotateKeys(messages.RotateKeysRequest(person="grace"), timeout=20)
     except grpc.RpcError:
