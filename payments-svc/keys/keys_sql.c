@@ -20,6 +20,12 @@ static const db_stmt STATEMENTS[KEYS_SQL_COUNT] = {
                       "SELECT 0, u.id, $2::timestamptz, true, true, '' FROM unnest($1::text[]) AS "
                       "u(id) ORDER BY u.id ON CONFLICT (book_id, key_id) DO UPDATE SET sealed = "
                       "true, macs = true WHERE NOT (data_key.sealed AND data_key.macs)"},
+    // What is known of a key already stays.
+    [KEYS_SQL_ADD_FOUND] = {"keys_add_found",
+                            "INSERT INTO data_key (book_id, key_id, first_at, sealed, macs, uses) "
+                            "SELECT 0, u.id, $2::timestamptz, true, true, '' FROM "
+                            "unnest($1::text[]) AS u(id) ORDER BY u.id "
+                            "ON CONFLICT (book_id, key_id) DO NOTHING"},
     [KEYS_SQL_COUNTED] = {"keys_counted", "UPDATE data_key SET sealed = $2, macs = $3, uses = $4 "
                                           "WHERE book_id = 0 AND key_id = $1"},
     // By the clock of the database: instances have others.

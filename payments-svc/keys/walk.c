@@ -257,7 +257,7 @@ static bool add_found(db_conn *c, const db_rows *counts, arena *a, err *e) {
     db_params *p = db_params_create(a);
     db_text_array(p, ids, n);
     db_time(p, clock_wall_us(clock_system()));
-    return db_exec(c, keys_sql(KEYS_SQL_ADD), p, a, NULL, NULL, e);
+    return db_exec(c, keys_sql(KEYS_SQL_ADD_FOUND), p, a, NULL, NULL, e);
 }
 
 static bool finish(walk *w, db_conn *c, arena *a, err *e) {
