@@ -115,11 +115,10 @@ static void handle_rotate_keys(rpc_call *call, void *service, const ProtobufCMes
     const Payments__V1__RotateKeysRequest *r = (const Payments__V1__RotateKeysRequest *)request;
     Payments__V1__RotateKeysResponse answer = PAYMENTS__V1__ROTATE_KEYS_RESPONSE__INIT;
     rotation_row row;
-    str actor;
+    actor_info by;
     err e = {0};
-    if (!pb_is_known(request, "", &e) || !pb_actor_text(call, r->person, 0, &actor, &e) ||
-        !keys_rotate(s->o.data_keys, actor, rpc_deadline_mono_ms(call), rpc_arena(call), &row,
-                     &e)) {
+    if (!pb_is_known(request, "", &e) || !pb_actor(call, r->person, 0, &by, &e) ||
+        !keys_rotate(s->o.data_keys, &by, rpc_deadline_mono_ms(call), rpc_arena(call), &row, &e)) {
         rpc_fail(call, &e);
         return;
     }

@@ -80,7 +80,6 @@ void payments_service_describe(payments_service *s, rpc_service out[PAYMENTS_SER
                            N_SUBMISSION_METHODS, s};
     out[7] =
         (rpc_service){&payments__v1__inbox_service__descriptor, INBOX_METHODS, N_INBOX_METHODS, s};
-    out[11] = (rpc_service){&payments__v1__key_service__descriptor, KEY_METHODS, N_KEY_METHODS, s};
     out[8] = (rpc_service){&payments__v1__identity_service__descriptor, IDENTITY_METHODS,
                            N_IDENTITY_METHODS, s};
     out[9] = (rpc_service){&payments__v1__import_service__descriptor, IMPORT_METHODS,
@@ -89,6 +88,7 @@ void payments_service_describe(payments_service *s, rpc_service out[PAYMENTS_SER
         (rpc_service){&payments__v1__feed_service__descriptor, FEED_METHODS, N_FEED_METHODS, s};
     out[11] =
         (rpc_service){&payments__v1__audit_service__descriptor, AUDIT_METHODS, N_AUDIT_METHODS, s};
+    out[12] = (rpc_service){&payments__v1__key_service__descriptor, KEY_METHODS, N_KEY_METHODS, s};
 }
 
 static bool tidy(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {

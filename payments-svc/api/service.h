@@ -17,7 +17,7 @@
 #include "rpc/rpc.h"
 #include "saga/engine.h"
 
-enum { PAYMENTS_SERVICES = 12, PAYMENTS_SERVICE_JOBS = 2 };
+enum { PAYMENTS_SERVICES = 13, PAYMENTS_SERVICE_JOBS = 2 };
 
 // Of imports: see imports/imports.h.
 typedef struct payments_import_settings {

@@ -1,4 +1,5 @@
 #include "keys/keys.h"
+#include "command/audit.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -295,7 +296,7 @@ bool keys_look(keys *k, int64_t deadline_mono_ms, arena *a, keys_report *out, er
 
 typedef struct beginning {
     const keys *k;
-    str actor;
+    const actor_info *by;
     rotation_row *out;
 } beginning;
 
@@ -328,15 +329,19 @@ static bool begin_tx(db_conn *c, arena *a, void *arg, err *e) {
     p = db_params_create(a);
     db_uuid(p, uuid_v7(clock_system()));
     db_text(p, instances[0].current);
-    db_text(p, x->actor);
-    return db_exec(c, keys_sql(KEYS_SQL_ROTATION_NEW), p, a, NULL, NULL, e) &&
+    const char *actor = actor_text(x->by, a);
+    db_text(p, str_of(actor == NULL ? "" : actor));
+    return (actor != NULL || err_no_memory(e, "the request")) &&
+           db_exec(c, keys_sql(KEYS_SQL_ROTATION_NEW), p, a, NULL, NULL, e) &&
            keys_read_rotation(c, KEYS_SQL_ROTATION_LAST, a, &found, x->out, e) &&
-           (found || err_set(e, ERR_INTERNAL, "ROTATION_LOST", "a new rotation is not there"));
+           (found || err_set(e, ERR_INTERNAL, "ROTATION_LOST", "a new rotation is not there")) &&
+           audit_write_one(c, 0, x->by, STR(""), "key", x->out->key_id, STR(""),
+                           clock_wall_us(clock_system()), a, e);
 }
 
-bool keys_rotate(keys *k, str actor, int64_t deadline_mono_ms, arena *a, rotation_row *out,
-                 err *e) {
-    beginning x = {k, actor, out};
+bool keys_rotate(keys *k, const actor_info *by, int64_t deadline_mono_ms, arena *a,
+                 rotation_row *out, err *e) {
+    beginning x = {k, by, out};
     const bool ok = db_transact(k->o.pool, deadline_mono_ms, a, begin_tx, &x, e);
     ticker_wake(k->ticker);
     return ok;

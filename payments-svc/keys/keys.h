@@ -2,6 +2,7 @@
 #ifndef KEYS_KEYS_H
 #define KEYS_KEYS_H
 
+#include "authz/actor.h"
 #include "crypto/crypto.h"
 #include "db/db.h"
 
@@ -66,7 +67,7 @@ typedef struct keys_report {
 // @arena
 bool keys_look(keys *k, int64_t deadline_mono_ms, arena *a, keys_report *out, err *e) WARN_UNUSED;
 // Begins a walk, unless one goes on: *out is the one that does. FAILED_PRECONDITION, KEYS_DIFFER while instances seal with different keys.
-bool keys_rotate(keys *k, str actor, int64_t deadline_mono_ms, arena *a, rotation_row *out,
-                 err *e) WARN_UNUSED;
+bool keys_rotate(keys *k, const actor_info *by, int64_t deadline_mono_ms, arena *a,
+                 rotation_row *out, err *e) WARN_UNUSED;
 
 #endif

@@ -557,9 +557,8 @@ static saga_result run_task(worker *w, const task *t) {
 // One worker waits for a time, the others for this worker: so only one wakes up in vain.
 static void wait_until(saga_engine *g, int64_t wake_us) {
     const int64_t now_ms = clock_mono_ms(g->clock);
-    const int64_t poll_left_ms = g->next_scan_ms - now_ms;
-    const int64_t task_left_ms = (wake_us - clock_wall_us(g->clock)) / US_PER_MS + 1;
-    int64_t ms = poll_left_ms < task_left_ms ? poll_left_ms : task_left_ms;
+    int64_t ms = (wake_us - clock_wall_us(g->clock)) / US_PER_MS + 1;
+    ms = ms < g->next_scan_ms - now_ms ? ms : g->next_scan_ms - now_ms;
     ms = ms < 1 ? 1 : ms;
     if (g->waiting && now_ms + ms < g->waits_until_ms) {
         pthread_cond_signal(&g->changed); // it went to wait before this was known

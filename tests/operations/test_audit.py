@@ -18,7 +18,7 @@ from run.certs import DOMAIN
 # What neither changes anything nor may be called by an auditor.
 ONLY_LOOKS = {"PayoutService.ValidatePayouts"}
 # A repeat is a second order to do it again.
-NEVER_A_REPEAT = {"InboxService.ApplyInbox"}
+NEVER_A_REPEAT = {"InboxService.ApplyInbox", "KeyService.RotateKeys"}
 PROGRAM = f"{DOMAIN}/test"
 COLUMNS = ("method", "program", "person", "stated", "merchant_id", "subject_type", "subject_id", "last_id", "subjects", "what")
 
@@ -102,6 +102,7 @@ def call_all(call):
     call_cases(call)
     call_inbox(call, refused_file(world))
     call_imports(call, payer.merchant(deposit=10_000))
+    call_keys(call)
     return merchant
 
 
@@ -136,6 +137,10 @@ def call_imports(call, merchant):
     other = importer.create(content)
     call("ImportService.CancelImport", f"import {other.import_id}", merchant_id=merchant.id, import_id=other.import_id)
     call.importer = importer
+
+
+def call_keys(call):
+    call("KeyService.RotateKeys", "key {}", person="ada")
 
 
 @pytest.fixture(scope="module")
