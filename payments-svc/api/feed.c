@@ -1,4 +1,4 @@
-// FeedService: the feed of a book, for programs that follow it. Reads a page at a time, so that nothing is held between two looks.
+// FeedService: the feed of a book, for programs that follow it. Reads page by page, and holds nothing between two looks.
 #include "api/feed_stream.h"
 #include "base/clock.h"
 #include "domain/machine.h"
@@ -10,8 +10,8 @@ enum {
     ROUND_MAX = 64u << 20,
     PAGE_ENTRIES = 2000,
     MESSAGE_MAX = 500,
-    GATHER_MS = 20, // before a look, so that a busy book does not wake its readers for each commit
-    WAIT_MS = 200,  // how soon it is seen that the caller is gone
+    GATHER_MS = 20, // before a look, so that a busy book does not wake its readers at each commit
+    WAIT_MS = 200,  // how soon a missing caller is noticed
     PROGRESS_MS = 2000
 };
 
@@ -35,7 +35,7 @@ static bool look(feed_stream *f, feed_page *page, arena *a, err *e) {
     return db_read(f->s->o.stream_pool, deadline, a, look_tx, &x, e);
 }
 
-// Where nothing is to be told for long, that is told: whoever begins again need not read all of it once more.
+// Tells the position also when there was nothing to send for long: so a caller that restarts need not read all again.
 static bool is_time_to_tell(const feed_stream *f, int64_t now_ms) {
     return f->position > f->told && now_ms - f->told_ms >= PROGRESS_MS;
 }
@@ -91,7 +91,7 @@ bool feed_stream_run(feed_stream *f, err *e) {
 typedef struct reading {
     payments_service *s;
     rpc_call *call;
-    const merchant *m; // NULL: all of the book
+    const merchant *m; // NULL: the whole book
     int64_t book_id;
     bool follow;
     feed_ends ends;
@@ -103,7 +103,7 @@ static bool book_tx(db_conn *c, arena *a, void *arg, err *e) {
            feed_look(c, x->book_id, &x->ends, a, e);
 }
 
-// The book that is asked for, by its number or by its merchant.
+// Finds the book by its number or by its merchant.
 static bool find_book(reading *x, const char *merchant_id, int64_t book_id, err *e) {
     const int64_t deadline = clock_mono_ms(clock_system()) + READ_TIMEOUT_MS;
     x->book_id = book_id;

@@ -1,6 +1,5 @@
-// The bytes of a repair that is larger than a message: they come in parts, one call after the other, and are gathered here. One upload at a
-// time: who begins another one ends the one before, which only costs its client a new beginning. Who is in the midst of one is not
-// interrupted by others.
+// The bytes of a repair that is larger than a message: they come in parts, one call after another, and are gathered here. One upload at a
+// time: a new upload ends the previous one, whose client must start again. An upload with recent parts is not interrupted by other actors.
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,11 +12,11 @@ enum { BUSY_MS = 60 * 1000, UNFINISHED_MS = 10 * 60 * 1000 }; // since the last 
 struct inbox_upload {
     const clock_source *clock;
     pthread_mutex_t mutex; // guards all below
-    char *bytes;           // NULL: there is none
+    char *bytes;           // NULL: no upload
     size_t len, total;
     uuid inbox_id;
     str actor;       // owned
-    int64_t last_ms; // when its last part came
+    int64_t last_ms; // time of its last part
 };
 
 inbox_upload *inbox_upload_create(const clock_source *clock) {
@@ -30,7 +29,7 @@ inbox_upload *inbox_upload_create(const clock_source *clock) {
 
 static void forget(inbox_upload *u) {
     if (u->bytes != NULL) {
-        explicit_bzero(u->bytes, u->len); // account numbers; behind them nothing was written
+        explicit_bzero(u->bytes, u->len); // account numbers; the memory after them is unused
     }
     free(u->bytes);
     free((char *)(uintptr_t)u->actor.ptr);
@@ -47,7 +46,7 @@ void inbox_upload_destroy(inbox_upload *u) {
     }
 }
 
-// How long the upload under way keeps another actor from beginning; 0: not at all.
+// How long the current upload keeps another actor from beginning; 0: not at all.
 static int64_t busy_ms(const inbox_upload *u, str actor, int64_t now_ms) {
     const int64_t left = u->last_ms + BUSY_MS - now_ms;
     return u->bytes == NULL || str_eq(u->actor, actor) || left < 0 ? 0 : left;
@@ -104,7 +103,7 @@ static bool add(inbox_upload *u, const inbox_part *part, str *whole, err *e) {
         return true;
     }
     *whole = (str){u->bytes, u->total};
-    u->bytes = NULL; // the caller's now
+    u->bytes = NULL; // now the caller's
     forget(u);
     return true;
 }

@@ -1,4 +1,4 @@
-// Gathers the parts of a repair whose bytes do not fit into one message. In memory only: what is lost with the process is sent again.
+// Gathers the parts of a repair that is larger than one message. In memory only: after a crash the client sends it again.
 #ifndef API_INBOX_UPLOAD_H
 #define API_INBOX_UPLOAD_H
 
@@ -17,14 +17,14 @@ typedef struct inbox_part {
     uuid inbox_id;
     str actor;
     str bytes;            // not empty
-    size_t offset, total; // of all parts; the caller bounds total
+    size_t offset, total; // of all parts; the caller limits total
 } inbox_part;
-// Adds a part; the first (offset 0) begins. *whole: all of it, @owned, when this was the last one; otherwise empty. FAILED_PRECONDITION,
-// UPLOAD_LOST: another upload has begun meanwhile, this one came to a stand for ten minutes, or another process has the first part.
-// RESOURCE_EXHAUSTED, UPLOAD_BUSY: another actor's upload had a part within the last minute. INVALID_ARGUMENT: a first part that is larger
-// than the whole; it ends nothing. Any thread.
+// Adds a part; the first (offset 0) begins an upload. *whole: all bytes, @owned, after the last part; else empty. FAILED_PRECONDITION,
+// UPLOAD_LOST: another upload has begun, this one had no part for ten minutes, or another process has the first part. RESOURCE_EXHAUSTED,
+// UPLOAD_BUSY: another actor's upload had a part within the last minute. INVALID_ARGUMENT: a first part larger than the whole; it ends no
+// upload. Any thread.
 bool inbox_upload_add(inbox_upload *u, const inbox_part *part, str *whole, err *e) WARN_UNUSED;
-// Ends an upload that had no part for ten minutes: it is account numbers in memory that nobody waits for. Whether one is under way.
+// Ends an upload without a part for ten minutes: its account numbers must not stay in memory. Returns true while one is under way.
 bool inbox_upload_tidy(inbox_upload *u);
 void inbox_upload_free(str whole); // accepts an empty one
 

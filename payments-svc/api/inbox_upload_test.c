@@ -27,7 +27,7 @@ static int teardown(void **state) {
     return 0;
 }
 
-static const char *refused_for; // the last one
+static const char *refused_for; // the last reason
 
 static bool add(uuid id, const char *actor, const char *bytes, size_t offset, size_t total,
                 str *whole) {
@@ -49,7 +49,7 @@ static void test_parts__in_order__the_whole_with_the_last(void **state) {
     assert_true(add(ONE, "ada", "fg", 5, 7, &whole));
     assert_true(str_eq_c(whole, "abcdefg"));
     inbox_upload_free(whole);
-    assert_false(add(ONE, "ada", "x", 7, 8, &whole)); // it is over
+    assert_false(add(ONE, "ada", "x", 7, 8, &whole)); // the upload is over
 }
 
 static void assert_lost(uuid id, const char *actor, const char *bytes, size_t offset,
@@ -66,14 +66,14 @@ static void pass(int64_t seconds) {
 static void test_part__that_does_not_go_on__refused(void **state) {
     (void)state;
     str whole;
-    assert_lost(ONE, "ada", "de", 3, 7); // without a first one
+    assert_lost(ONE, "ada", "de", 3, 7); // without a first part
     assert_true(add(ONE, "ada", "abc", 0, 7, &whole));
     assert_lost(ONE, "bob", "de", 3, 7);
     assert_lost(OTHER, "ada", "de", 3, 7);
     assert_lost(ONE, "ada", "de", 4, 7);
     assert_lost(ONE, "ada", "de", 3, 8);
-    assert_lost(ONE, "ada", "defgh", 3, 7);            // more than there is to be
-    assert_true(add(OTHER, "ada", "x", 0, 2, &whole)); // another one begins
+    assert_lost(ONE, "ada", "defgh", 3, 7);            // more than its total
+    assert_true(add(OTHER, "ada", "x", 0, 2, &whole)); // another upload begins
     assert_lost(ONE, "ada", "de", 3, 7);
     assert_true(add(OTHER, "ada", "y", 1, 2, &whole));
     assert_true(str_eq_c(whole, "xy"));
@@ -87,7 +87,7 @@ static void test_first_part__of_another_while_one_comes_in__has_to_wait(void **s
     pass(59);
     assert_false(add(OTHER, "bob", "x", 0, 2, &whole));
     assert_string_equal(refused_for, "UPLOAD_BUSY");
-    assert_true(add(ONE, "ada", "de", 3, 7, &whole)); // it was not touched, and is young again
+    assert_true(add(ONE, "ada", "de", 3, 7, &whole)); // unchanged, and recent again
     pass(59);
     assert_false(add(OTHER, "bob", "x", 0, 2, &whole));
     pass(1);
@@ -120,7 +120,7 @@ static void test_unfinished__ten_minutes_without_a_part__gone(void **state) {
     assert_lost(ONE, "ada", "fg", 5, 7);
     assert_true(add(ONE, "ada", "abc", 0, 7, &whole));
     pass(600);
-    assert_lost(ONE, "ada", "defg", 3, 7); // also when nobody has tidied up
+    assert_lost(ONE, "ada", "defg", 3, 7); // also without a tidy
 }
 
 int main(void) {

@@ -1,4 +1,4 @@
-// What every call of the API stands on: times, page tokens and page sizes, packing, and the errors of single items.
+// The base of every call of the API: times, page tokens and sizes, packing, and the errors of single items.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -70,7 +70,7 @@ static void test_page_token__there_and_back(void **state) {
         err e = {0};
         uint8_t back[sizeof position] = {0};
         const char *token = page_token_make(mem, STR("m1|USD"), position, lengths[i]);
-        // safe in a URL as it is
+        // needs no escapes in a URL
         assert_int_equal(strspn(token, "0123456789abcdef"), strlen(token));
         assert_true(page_token_read(token, STR("m1|USD"), back, lengths[i], &e));
         assert_memory_equal(back, position, lengths[i]);
@@ -98,7 +98,7 @@ static void test_page_token__of_another_request_or_damaged__refused(void **state
     expect_refused(token, STR(""));
     expect_refused("", filters);
     expect_refused("zz", filters);
-    for (size_t i = 0; i < 16; i++) { // each digit of the hash of the filters
+    for (size_t i = 0; i < 16; i++) { // each digit of the filters' hash
         const char was = token[i];
         token[i] = was == '0' ? '1' : '0';
         expect_refused(token, filters);
@@ -106,7 +106,7 @@ static void test_page_token__of_another_request_or_damaged__refused(void **state
     }
     token[3] = 'G';
     expect_refused(token, filters);
-    char *other = page_token_make(mem, filters, position, 3); // a place of another length
+    char *other = page_token_make(mem, filters, position, 3); // a position of another length
     expect_refused(other, filters);
     other = page_token_make(mem, filters, (const uint8_t[5]){1, 2, 3, 4, 5}, 5);
     expect_refused(other, filters);
@@ -122,7 +122,7 @@ static void test_page_size__default_and_limits(void **state) {
     assert_int_equal(size, 1);
     assert_true(page_size_of(PAGE_MAX, &size, &e));
     assert_int_equal(size, PAGE_MAX);
-    assert_true(page_size_of(INT32_MAX, &size, &e)); // more than we give: what we give
+    assert_true(page_size_of(INT32_MAX, &size, &e)); // above our maximum: our maximum
     assert_int_equal(size, PAGE_MAX);
     assert_false(page_size_of(-1, &size, &e));
     assert_string_equal(e.reason, "PAGE_SIZE_INVALID");

@@ -1,4 +1,4 @@
-// RecipientService: the people and companies that are paid. Registering them is in create_recipients.c.
+// RecipientService: the recipients of payouts. Registration is in create_recipients.c.
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +13,7 @@ typedef struct recipient_read {
     Payments__V1__Recipient *found;
 } recipient_read;
 
-// Of a row of RECIPIENT_COLUMNS (store/payments_sql.c).
+// Reads a row of RECIPIENT_COLUMNS (store/payments_sql.c).
 static Payments__V1__Recipient *recipient_without_name(const db_rows *rows, size_t i, arena *a) {
     Payments__V1__Recipient *out = ARENA_NEW(a, Payments__V1__Recipient);
     payments__v1__recipient__init(out);
@@ -27,7 +27,7 @@ static Payments__V1__Recipient *recipient_without_name(const db_rows *rows, size
     return out;
 }
 
-// The same with the name. NULL when its name cannot be opened.
+// The same with the name. NULL when the name cannot be opened.
 static Payments__V1__Recipient *recipient_from_row(const payments_service *s, const merchant *m,
                                                    const db_rows *rows, size_t i, arena *a,
                                                    err *e) {
@@ -87,11 +87,11 @@ static void handle_get_recipient(rpc_call *call, void *service, const ProtobufCM
 typedef struct recipient_list {
     payments_service *s;
     const merchant *m;
-    uuid before; // ids below this one: they are in the order of time
+    uuid before; // ids below this: they are ordered by time
     int64_t size;
     Payments__V1__Recipient **out;
-    size_t n;  // with the one that begins the next page
-    uuid last; // of the page
+    size_t n;  // includes the first of the next page
+    uuid last; // the page's last
 } recipient_list;
 
 static bool list_tx(db_conn *c, arena *a, void *arg, err *e) {
@@ -112,7 +112,7 @@ static bool list_tx(db_conn *c, arena *a, void *arg, err *e) {
     }
     for (size_t i = 0; i < l->n && (int64_t)i < l->size; i++) {
         err unread = {0};
-        // One that cannot be opened hides no other: its name is missing.
+        // A recipient that cannot be opened hides no other: only its name is missing.
         l->out[i] = recipient_from_row(l->s, l->m, rows, i, a, &unread);
         if (l->out[i] == NULL) {
             l->out[i] = recipient_without_name(rows, i, a);

@@ -11,7 +11,7 @@
 
 enum {
     MESSAGE_ITEMS = 500,
-    PROOFS_MAX = 2, // at a time: each holds a window of payouts, and keeps the ledger reading
+    PROOFS_MAX = 2, // at a time: each holds a window of payouts, and keeps the ledger busy
     PROOF_ARENA_MAX = 8 << 20
 };
 
@@ -19,8 +19,7 @@ static atomic_int under_way;
 
 // --- resume tokens -----------------------------------------------------------------------------------------------------
 
-// Where the proof stands, and the hash of what it is about, in hexadecimal. The sums in it are believed when it comes back, so a MAC by the
-// key ring follows.
+// A proof's place, and the hash of its subject, in hexadecimal. Its sums are trusted on return, so a MAC by the key ring follows.
 typedef struct resume {
     uint8_t about[32];
     recon_progress progress;
@@ -77,11 +76,11 @@ typedef struct proof {
     const crypto_keyring *keys;
     rpc_call *call;
     const Payments__V1__ProveBookRequest *request;
-    arena *a;         // of one message
-    int64_t waits_ms; // for the reader, that are left
+    arena *a;         // for one message
+    int64_t waits_ms; // time left for waits on the reader
 } proof;
 
-// A reader that is slow but steady would keep one of a few places for as long as it likes.
+// A slow but steady reader would keep one of few places for as long as it likes.
 static bool send_to(proof *f, const Payments__V1__ProveBookResponse *m) {
     const int64_t began_ms = clock_mono_ms(clock_system());
     const bool ok = rpc_write(f->call, &m->base);
@@ -123,7 +122,7 @@ static Payments__V1__ProvenPayout *payout_to_pb(const connections *k, int64_t bo
     return out;
 }
 
-// Of the connections that are known here; an account whose label no setting has any more is named by its id only.
+// Labels of the connections known here; an account with an unknown label shows only its id.
 static const char *label_of(const connections *k, int64_t book_id, const recon_account *x) {
     size_t n = 0;
     const connection_info *known = connections_all(k, &n);
@@ -160,7 +159,7 @@ static Payments__V1__ProvenAccount *account_to_pb(const connections *k, int64_t 
     return out;
 }
 
-// Messages that have only some of a window: a break among them is gone back to the window's beginning.
+// These messages have parts of a window: a break among them restarts the window.
 static bool send_payouts(proof *f, const recon_part *part) {
     bool ok = true;
     for (size_t at = 0; ok && f->request->with_payouts && at < part->n_payouts;

@@ -1,4 +1,4 @@
-// SubmissionService for single calls: the attempts of a payout that is sent by itself, in the words of submissions.
+// SubmissionService for single calls: the attempts of a payout that is sent singly, in the words of submissions.
 #include "api/service_internal.h"
 #include "base/assert.h"
 #include "domain/ids.h"
@@ -7,7 +7,7 @@
 
 // --- One call as a message ---------------------------------------------------------------------------------------------
 
-// Whether payouts of the connection are sent one by one.
+// True when payouts of the connection are sent one by one.
 static bool carries_calls(const connections *k, int number) {
     const connection_info *info = connections_of(k, number);
     return info != NULL && !info->in_files;
@@ -18,7 +18,7 @@ static bool is_of(const single_call_row *row, int32_t attempt) {
            (row->kind == CALL_EVENT || row->step == STEP_EXECUTE || row->step == STEP_RESOLVE);
 }
 
-// Times, the bank's name and why it was refused, as the rows of the attempt have them.
+// Fills times, the bank's name and the refusal from the rows of the attempt.
 static void fill_from_rows(Payments__V1__Submission *out, const single_call *c, int32_t attempt,
                            arena *a) {
     for (size_t i = 0; i < c->n_rows; i++) {
@@ -199,7 +199,7 @@ typedef struct call_listing {
     payments_service *s;
     const Payments__V1__ListSubmissionsRequest *r;
     int64_t size;
-    bool states[SUBMISSION_STATES_END]; // wanted
+    bool states[SUBMISSION_STATES_END]; // the requested states
     int16_t connections[CONNECTIONS_MAX];
     single_call_filter filter;
     Payments__V1__ListSubmissionsResponse answer;
@@ -255,7 +255,7 @@ static bool states_of(call_listing *l, err *e) {
     return true;
 }
 
-// The steps at which a call in a wanted state may stand.
+// The steps at which a call in a requested state can be.
 static void steps_of(call_listing *l) {
     const bool *wanted = l->states, held = wanted[SUBMISSION_DISPUTED];
     bool *steps = l->filter.steps;
@@ -265,7 +265,7 @@ static void steps_of(call_listing *l) {
     steps[STEP_AWAIT] = wanted[SUBMISSION_SENT] || wanted[SUBMISSION_UNKNOWN] || held;
 }
 
-// Of the connections that are asked for, those that carry calls.
+// The requested connections that carry calls.
 static bool connections_for(call_listing *l, err *e) {
     const connections *k = l->s->o.connections;
     int16_t asked[CONNECTIONS_MAX];
@@ -284,12 +284,12 @@ static bool connections_for(call_listing *l, err *e) {
         }
     }
     l->filter.connections = l->connections;
-    // Only what is picked out by its state is looked for among more than the page.
+    // Only a filter by state needs to look at more payouts than the page.
     l->filter.limit = l->r->n_states == 0 ? (size_t)l->size : CALL_LOOKED_MAX;
     return true;
 }
 
-// The attempts of one payout, from the first on; when there are more than a page has room for, the newest of them.
+// The attempts of one payout, from the first on; if a page is too small, the newest.
 static bool list_payout(call_listing *l, rpc_call *call, err *e) {
     call_reading x = {0};
     arena *a = rpc_arena(call);
@@ -301,7 +301,7 @@ static bool list_payout(call_listing *l, rpc_call *call, err *e) {
         return err_set_field(e, ERR_NOT_FOUND, "PAYOUT_NOT_FOUND", "payout_id",
                              "the merchant has no such payout");
     }
-    bool wanted = false; // among the connections that are asked for and carry calls
+    bool wanted = false; // requested, and carries calls
     for (size_t i = 0; i < l->filter.n_connections; i++) {
         wanted = wanted || l->connections[i] == x.call.connection;
     }

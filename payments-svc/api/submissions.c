@@ -1,4 +1,4 @@
-// SubmissionService: what is, or was, sent to a bank as one thing.
+// SubmissionService: units that are or were sent to a bank.
 #include <stdio.h>
 #include <string.h>
 
@@ -64,7 +64,7 @@ typedef struct submission_listing {
     Payments__V1__Submission **out;
     size_t n;
     int64_t size;
-    uuid last; // of the page
+    uuid last; // the page's last
 } submission_listing;
 
 static bool list_tx(db_conn *c, arena *a, void *arg, err *e) {
@@ -109,7 +109,7 @@ static bool filter_of(const Payments__V1__ListSubmissionsRequest *r, submission_
         if (!pb_submission_state(r, i, &state, e)) {
             return false;
         }
-        // One that is given twice counts once: each is looked for by itself.
+        // A repeated state counts once: each is read separately.
         bool given = false;
         for (size_t k = 0; k < f->n_states; k++) {
             given = given || l->states[k] == state;
@@ -134,7 +134,7 @@ static bool filter_of(const Payments__V1__ListSubmissionsRequest *r, submission_
     return true;
 }
 
-// What a page token is bound to: the request without its page.
+// The hash that binds a page token: of the request without its page.
 static bool filter_hash(const Payments__V1__ListSubmissionsRequest *r, arena *a, str *filters,
                         err *e) {
     Payments__V1__ListSubmissionsRequest copy = *r;
@@ -266,7 +266,7 @@ static bool get_tx(db_conn *c, arena *a, void *arg, err *e) {
             submission_content(c, x->row.book_id, x->id, &x->sealed, &x->seal, &x->sha256, a, e));
 }
 
-// The content for a person's eyes; what was opened is overwritten.
+// The masked content for a person; the opened content is overwritten.
 static void show_content(const payments_service *s, submission_reading *x, arena *a) {
     str content = {0};
     char *seal = arena_strndup(a, x->seal.ptr, x->seal.len);

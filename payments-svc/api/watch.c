@@ -1,4 +1,4 @@
-// WatchPayouts: payouts as they stand, and then each change, out of the feed of their book.
+// WatchPayouts: the present state of payouts, and then each change, from the feed of their book.
 #include <string.h>
 
 #include "api/feed_stream.h"
@@ -12,35 +12,35 @@ enum {
     WATCH_READ_TIMEOUT_MS = 5000,
     WATCH_ROUND_MAX = 64u << 20,
     WATCH_MESSAGE_MAX = 500,
-    WATCH_OPEN_MAX = 1000000,             // payouts that are not at their end, and are waited for
-    COLUMN_POSITION = PAYOUT_VIEW_COLUMNS // behind those of the payout
+    WATCH_OPEN_MAX = 1000000,             // unfinished payouts to wait for
+    COLUMN_POSITION = PAYOUT_VIEW_COLUMNS // after the payout's columns
 };
 
 typedef struct watch {
     payments_service *s;
     rpc_call *call;
     const merchant *m;
-    bool all;            // every payout of the merchant, also new ones
-    bool resumed;        // behind a position: nothing is told as it stands
-    int64_t from;        // that one
-    bool until_terminal; // ends when all have come to their end
-    map *named;          // those that were asked for; NULL: all
-    uuid *ids;           // the same
+    bool all;            // every payout of the merchant, new ones too
+    bool resumed;        // continues after a position: present states are not told
+    int64_t from;        // this position
+    bool until_terminal; // ends when all are finished
+    map *named;          // the requested payouts; NULL: all
+    uuid *ids;           // the same, as a list
     size_t n_ids;
-    map *open; // until_terminal: those that are not at their end
+    map *open; // until_terminal: the unfinished ones
     bool open_is_full;
-    int64_t seen; // the position at which open was read, and payouts were told as they stand
-    // Of the look at how payouts stand, or of a page of the feed:
+    int64_t seen; // the position at which open and the present states were read
+    // Of the present states, or of a page of the feed:
     Payments__V1__Payout **payouts;
     size_t n_payouts;
-    const feed_change *first; // that payouts[0] is of
+    const feed_change *first; // the change of payouts[0]
 } watch;
 
 static void *PRESENT = &PRESENT; // a value for maps that are sets
 
 enum { NO_TOKEN = -1 };
 
-// Whoever goes on behind `position` has heard of all that was sent so far.
+// A caller that continues after `position` has got everything sent so far.
 static bool send(const watch *w, Payments__V1__Payout **payouts, size_t n, int64_t position,
                  arena *a) {
     Payments__V1__WatchPayoutsResponse m = PAYMENTS__V1__WATCH_PAYOUTS_RESPONSE__INIT;
@@ -83,9 +83,9 @@ static void note_state(watch *w, uuid id, Payments__V1__PayoutState state) {
     }
 }
 
-// --- As they stand ---------------------------------------------------------------------------------------------------
+// --- Present states --------------------------------------------------------------------------------------------------
 
-// Payouts that were named and that nobody has heard of: said at once, not waited for.
+// An unknown named payout is reported at once, not waited for.
 static bool all_were_found(const watch *w, const db_rows *rows, err *e) {
     for (size_t i = 0; i < db_count(rows); i++) {
         (void)map_remove(w->named, db_get_uuid(rows, i, 0));
@@ -96,7 +96,7 @@ static bool all_were_found(const watch *w, const db_rows *rows, err *e) {
         uuid_format(it.key, missing);
     }
     for (size_t i = 0; i < w->n_ids; i++) {
-        MUST(map_put(w->named, w->ids[i], PRESENT)); // there is room: they were there before
+        MUST(map_put(w->named, w->ids[i], PRESENT)); // has room: it had them before
     }
     return missing[0] == '\0' || err_set_field(e, ERR_NOT_FOUND, "PAYOUT_NOT_FOUND", "payout_ids",
                                                "the merchant has no payout %s", missing);
@@ -120,8 +120,7 @@ static Payments__V1__Payout *payout_of(const watch *w, const db_rows *rows, size
     return payout_from_row(w->s->o.connections, &row, a);
 }
 
-// The rows and the position of the feed are of one moment. Where there are no rows, a position from before is as good: what has
-// begun meanwhile is told by the feed.
+// The rows and the feed's position are of one moment. Without rows an earlier position is as good: the feed tells later payouts.
 static bool stand_tx(db_conn *c, arena *a, void *arg, err *e) {
     watch *w = arg;
     db_rows *rows = NULL;
@@ -144,7 +143,7 @@ static bool stand_tx(db_conn *c, arena *a, void *arg, err *e) {
     return true;
 }
 
-// The token comes with the last message: who did not get it begins anew.
+// The token comes with the last message: a caller that missed it begins again.
 static bool tell_standing(const watch *w, arena *a) {
     bool ok = true;
     size_t at = 0;
@@ -157,7 +156,7 @@ static bool tell_standing(const watch *w, arena *a) {
     return ok;
 }
 
-// --- As they change --------------------------------------------------------------------------------------------------
+// --- Changes -----------------------------------------------------------------------------------------------------------
 
 static void leave_out_others(const watch *w, feed_page *page) {
     size_t n = 0;
@@ -192,7 +191,7 @@ static bool read_payouts(const watch *w, db_conn *c, const feed_page *page, aren
     return db_exec(c, payments_stmt(SQL_PAYOUT_GET_MANY), p, a, rows, NULL, e);
 }
 
-// The payout as it stood after a change, as far as the feed says: what the change does not say is as it is now.
+// The payout after a change, as far as the feed tells; the other fields are present ones.
 static Payments__V1__Payout *as_changed(Payments__V1__Payout *now, const feed_change *change,
                                         arena *a) {
     if ((int)now->state == change->entry.to) {
@@ -217,7 +216,7 @@ static bool take_page(watch *w, feed_page *page, const db_rows *rows, arena *a, 
     for (size_t i = 0; w->payouts != NULL && i < page->n; i++) {
         const feed_change *change = &page->changes[i];
         Payments__V1__Payout *now = map_get(by_id, change->entry.payout_id);
-        if (now != NULL) { // else it was archived at this moment
+        if (now != NULL) { // else it was archived just now
             w->payouts[n] = as_changed(now, change, a);
             page->changes[n++] = *change;
         }
@@ -297,7 +296,7 @@ static bool begin(watch *w, const Payments__V1__WatchPayoutsRequest *r, err *e) 
     return w->m != NULL && read_token(w, r->resume_token, e);
 }
 
-// How they stand: to be told, or, after a resume, only to know which ones are waited for.
+// Reads the present states: to tell them, or, after a resume, only to know the unfinished ones.
 static bool stand(watch *w, bool *told, err *e) {
     *told = true;
     if (w->resumed && w->all && !w->until_terminal) {

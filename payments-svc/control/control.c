@@ -23,10 +23,10 @@ static bool keep(const control_verdict *v, const control_verdict **out, arena *a
     return true;
 }
 
-// Of one control: the payouts that have passed so far.
+// For one control: the payouts that have passed so far.
 typedef struct asking {
     control_payout *payouts;
-    size_t *index; // in the caller's order
+    size_t *index; // their places in the caller's order
     const void **facts;
     size_t n;
 } asking;

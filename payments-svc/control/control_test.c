@@ -1,4 +1,4 @@
-// The table of controls: what it is made of, and in which order it decides.
+// The table of controls: its contents, and the order of its decisions.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -46,7 +46,8 @@ static void test_recipient__not_theirs_or_in_another_currency__refused(void **st
     const control_verdict beside = recipient_says(NULL, "", "EUR");
     assert_string_equal(none.reason, RECIPIENT_NOT_FOUND);
     assert_int_equal(none.code, ERR_NOT_FOUND);
-    assert_memory_equal(&none.text, &foreign.text, sizeof none.text); // another's tells nothing
+    // another control's reason tells nothing
+    assert_memory_equal(&none.text, &foreign.text, sizeof none.text);
     assert_string_equal(foreign.reason, none.reason);
     assert_string_equal(currency.reason, RECIPIENT_CURRENCY);
     assert_int_equal(currency.code, ERR_FAILED_PRECONDITION);
@@ -124,13 +125,13 @@ static void test_ask__the_first_that_does_not_pass_decides(void **state) {
     asked_first = asked_second = 0;
     assert_true(controls_ask(t, CONTROL_INTAKE, NULL, 1, payouts, 4, v, a, &e));
     assert_int_equal(asked_first, 4);
-    assert_int_equal(asked_second, 2); // of those that passed the first
+    assert_int_equal(asked_second, 2); // only those that passed the first
     assert_null(v[0]);
     assert_string_equal(v[1]->reason, "ODD");
     assert_int_equal(v[2]->answer, CONTROL_WAIT);
     assert_int_equal(v[2]->until_us, 7);
     assert_string_equal(v[3]->reason, "ODD");
-    // At the gate, only those that can change their minds.
+    // At the gate, only controls whose facts can change.
     assert_true(controls_ask(t, CONTROL_GATE, NULL, 1, payouts, 4, v, a, &e));
     assert_int_equal(asked_first, 4);
     assert_null(v[1]);

@@ -1,5 +1,4 @@
-// The controls of the program, in the order in which they are asked. A new control is a folder and a line of controls.def; a test build
-// has a list of its own.
+// The program's controls, in their order. A new control is a folder and a line of controls.def; a test build has its own list.
 #include "control/control.h"
 
 #ifndef CONTROLS_LIST

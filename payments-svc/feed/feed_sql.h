@@ -1,4 +1,4 @@
-// Every SQL string of the feed, in one table, so that a test can prepare each of them.
+// Every SQL string of the feed in one table, so that a test can prepare each.
 #ifndef FEED_FEED_SQL_H
 #define FEED_FEED_SQL_H
 

@@ -1,4 +1,4 @@
-// What a transaction has changed, gathered until its COMMIT, and written with it.
+// Gathers a transaction's changes until its COMMIT, and writes them with it.
 #include <string.h>
 
 #include "base/assert.h"
@@ -8,8 +8,8 @@
 #include "feed/feed_sql.h"
 
 enum {
-    ROW_MAX = 1000,    // entries of one row, so that a reader can stop between them
-    ROWS_OF_BOOK = 40, // rows of one transaction and book: beyond, they are longer
+    ROW_MAX = 1000,    // entries per row, so that a reader can stop between them
+    ROWS_OF_BOOK = 40, // rows per transaction and book; with more entries the rows are longer
     REASON_MAX = 200,  // bytes
     LOCKING = 2        // statements before the rows of a book
 };
@@ -41,7 +41,7 @@ static bool no_memory(err *e) {
 typedef struct columns {
     uuid *ids;
     int16_t *from, *to;
-    str *reasons; // NULL: none has one
+    str *reasons; // NULL: no entry has one
 } columns;
 
 static bool columns_of(const feed_book *b, columns *k, arena *a) {

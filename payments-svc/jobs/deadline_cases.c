@@ -1,10 +1,10 @@
-// The cases of what waits too long: opened and closed book by book.
+// The cases of overdue objects: opened and closed book by book.
 #include "base/assert.h"
 #include "cases/cases.h"
 #include "jobs/deadlines_internal.h"
 #include "jobs/jobs_sql.h"
 
-enum { KINDS_MAX = 8, CLOSED_MAX = 2000 }; // cases of one kind that one run closes
+enum { KINDS_MAX = 8, CLOSED_MAX = 2000 }; // cases of one kind closed per run
 
 bool deadlines_no_memory(err *e) {
     return err_no_memory(e, "what waits");

@@ -1,4 +1,4 @@
-// The job that finds what waits for too long, and makes it a case.
+// The job that finds payouts that wait too long, and opens cases.
 #include "jobs/deadlines.h"
 
 #include <inttypes.h>
@@ -13,8 +13,8 @@
 #include "store/books.h"
 
 enum {
-    OVERDUE_MAX = 500,     // new cases of one (book, connection, step) and run
-    COUNTED_MAX = 1000000, // payouts of a book that are counted for one connection
+    OVERDUE_MAX = 500,     // new cases per (book, connection, step) and run
+    COUNTED_MAX = 1000000, // counted payouts per book and connection
     US_PER_S = 1000000,
 };
 
@@ -36,7 +36,7 @@ static int64_t allowed_s(const deadlines *d, const connection_info *k, int step)
 
 // --- Payouts -------------------------------------------------------------------------------------------------------------
 
-// A connection whose bank does not answer is a case as a whole; its payouts get none for that.
+// A connection whose bank does not answer gets one case; its payouts get none for this.
 static bool is_down(const connection_info *k) {
     return k->down_since_us != NULL && k->down_since_us(k->arg, k->id) != 0;
 }
@@ -111,7 +111,7 @@ static bool open_overdue(const deadlines *d, db_conn *c, const db_rows *rows, in
     return deadlines_open(c, rows, cases, now_us, a, e);
 }
 
-// Held payouts that no case tells of: those of an older version, and those whose order could not be carried out.
+// Held payouts without a case: of an older version, or after an order that could not be carried out.
 static bool see_held(db_conn *c, const int64_t *books, size_t n_books, int64_t now_us, arena *a,
                      err *e) {
     db_rows *rows = NULL;
@@ -159,7 +159,7 @@ static bool close_moved_on(db_conn *c, int64_t now_us, arena *a, err *e) {
 
 // --- Connections that are switched off --------------------------------------------------------------------------------------
 
-// One case for each connection that payouts wait for and that is not here; closed when nothing waits for it any more.
+// One case per missing connection that payouts wait for; closed when none waits any more.
 static bool see_switched_off(const deadlines *d, db_conn *c, const int64_t *books, size_t n_books,
                              int64_t now_us, arena *a, err *e) {
     int16_t off[CONNECTIONS_MAX];
@@ -216,7 +216,7 @@ static bool see_switched_off(const deadlines *d, db_conn *c, const int64_t *book
                        NULL, e);
 }
 
-// One case for each connection whose bank has not answered for long enough; closed when it answers.
+// One case per connection whose bank has not answered for long; closed when it answers.
 static bool see_down(const deadlines *d, db_conn *c, int64_t now_us, arena *a, err *e) {
     case_new cases[CONNECTIONS_MAX];
     str back[CONNECTIONS_MAX];

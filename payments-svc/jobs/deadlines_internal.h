@@ -1,4 +1,4 @@
-// What deadlines.c and gauges.c share.
+// Shared by deadlines.c and gauges.c.
 #ifndef JOBS_DEADLINES_INTERNAL_H
 #define JOBS_DEADLINES_INTERNAL_H
 
@@ -8,7 +8,7 @@
 
 typedef struct gauges gauges;
 
-// The steps at which a payout may wait: all but DONE.
+// The steps at which a payout may wait: all except DONE.
 enum { DEADLINES_STEPS = 9 };
 extern const int16_t DEADLINES_STEP[DEADLINES_STEPS];
 
@@ -23,27 +23,27 @@ void gauges_destroy(gauges *g);
 // The job: reads the database, and sets this process's gauges.
 bool gauges_read(db_conn *c, int64_t now_us, arena *a, void *arg, err *e);
 
-// The rows come sorted by their first column, the book: each book's cases are opened together.
+// Opens cases; rows are sorted by their first column, the book, and each book's cases are opened together.
 bool deadlines_open(db_conn *c, const db_rows *rows, const case_new *cases, int64_t now_us,
                     arena *a, err *e);
-// Closes cases whose reason is gone. The statement takes how many at most, and gives (book, subject) sorted by book.
+// Closes cases whose reason is gone. The statement takes the limit, and returns (book, subject) sorted by book.
 typedef struct deadlines_closing {
     jobs_sql_id statement;
-    const char *const *kinds; // that are closed; NULL ends them
+    const char *const *kinds; // kinds to close; ends with NULL
     const char *subject_type, *why;
 } deadlines_closing;
 bool deadlines_close(db_conn *c, const deadlines_closing *what, int64_t now_us, arena *a, err *e);
 
-// What waits in the inbox (waiting.c).
+// Overdue items of the inbox (waiting.c).
 bool deadlines_inbox(const deadlines *d, db_conn *c, int64_t now_us, arena *a, err *e);
 
-// Deposits that nobody could end (waiting.c).
+// Undecided deposits (waiting.c).
 bool deadlines_deposits(const deadlines *d, db_conn *c, int64_t now_us, arena *a, err *e);
-// Connections whose bank's folder was not looked through (waiting.c).
+// Connections whose bank was not looked at (waiting.c).
 bool deadlines_unheard(const deadlines *d, db_conn *c, int64_t now_us, arena *a, err *e);
 
 bool deadlines_no_memory(err *e); // sets RESOURCE_EXHAUSTED, returns false
-// "ach"; "connection 7" of one that is not known here. @arena, or as long as the registry
+// "ach"; "connection 7" for an unknown one. @arena, or as long as the registry
 const char *deadlines_connection_name(const deadlines *d, int id, arena *a);
 
 #endif

@@ -1,4 +1,4 @@
-// Gauges from the database: how old the oldest is of whatever waits. Every instance shows the same.
+// Gauges from the database: the age of the oldest waiting objects. Every instance shows the same.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +23,8 @@ struct gauges {
     metric *step[CONNECTIONS_MAX][DEADLINES_STEPS];
     metric *unheard[CONNECTIONS_MAX];
     metric *oldest_deposit;
-    size_t n_connections;              // that have theirs
-    named_gauge held[REASONS_MAX + 1]; // the last stands for all others
+    size_t n_connections;              // those that have gauges
+    named_gauge held[REASONS_MAX + 1]; // the last one is for all others
     size_t n_held;
     named_gauge kinds[KINDS_MAX];
     size_t n_kinds;
@@ -50,7 +50,7 @@ static metric *gauge_of(const char *name, const char *help, const char *format, 
     return metric_gauge(name, labels, help);
 }
 
-// Connections become known at any time, in the order in which the registry has them.
+// Connections become known at any time, in the registry's order.
 static void make_steps(gauges *g, const connection_info *known, size_t n) {
     for (; g->n_connections < n; g->n_connections++) {
         g->unheard[g->n_connections] =
@@ -167,7 +167,7 @@ static bool read_unheard(const deadlines *d, db_conn *c, int64_t now_us, arena *
     return true;
 }
 
-// Reasons are no closed set: the first REASONS_MAX that are met have a gauge each, the rest share one.
+// Reasons are no closed set: the first REASONS_MAX seen have a gauge each, the rest share one.
 static named_gauge *held_gauge(gauges *g, str reason) {
     for (size_t i = 0; i < g->n_held; i++) {
         if (str_eq_c(reason, g->held[i].name)) {
@@ -179,7 +179,7 @@ static named_gauge *held_gauge(gauges *g, str reason) {
     if (x->gauge == NULL) {
         (void)snprintf(x->name, sizeof x->name, "%.*s", room ? (int)reason.len : 5,
                        room ? reason.ptr : "OTHER");
-        for (char *at = x->name; *at != '\0'; at++) { // a label's value, whatever was written
+        for (char *at = x->name; *at != '\0'; at++) { // a label's value, from any text
             *at = *at == '"' || *at == '\\' || (unsigned char)*at < ' ' ? '_' : *at;
         }
         x->gauge = gauge_of("payments_held", "payouts that are held for a person",
@@ -252,7 +252,7 @@ static bool read_inbox(gauges *g, db_conn *c, int64_t now_us, arena *a, err *e) 
     }
     for (size_t i = 0; i < db_count(rows); i++) {
         const size_t what = (size_t)db_get_i32(rows, i, 0) - 1;
-        ASSERT(what < INBOX_KINDS); // numbered by the statement itself
+        ASSERT(what < INBOX_KINDS); // the statement numbers them
         metric_set(g->inbox_open[what], db_get_i64(rows, i, 1));
         metric_set(g->inbox_oldest[what],
                    db_is_null(rows, i, 2) ? 0 : age_s(now_us, db_get_time(rows, i, 2)));
@@ -260,7 +260,7 @@ static bool read_inbox(gauges *g, db_conn *c, int64_t now_us, arena *a, err *e) 
     return true;
 }
 
-// Rows of a month that has no partition: `maintain` was not run for months.
+// Rows of a month without a partition: `maintain` was not run for months.
 static bool read_partitions(gauges *g, db_conn *c, arena *a, err *e) {
     db_rows *rows = NULL;
     if (!db_exec(c, jobs_sql(JOBS_SQL_PARTITIONS_MISSED), db_params_create(a), a, &rows, NULL, e)) {

@@ -13,9 +13,9 @@ enum { PAUSE_MIN_MS = 20, PAUSE_MAX_MS = 5000, ARENA_BYTES = 64 << 20, NO_BOOK =
 
 typedef struct one_job {
     job what;
-    int64_t next_mono_ms; // not looked at before
+    int64_t next_mono_ms; // not read earlier
     metric *runs, *failures;
-    ticker *thread; // of a job that is alone
+    ticker *thread; // for a job that is alone
 } one_job;
 
 struct jobs {
@@ -23,15 +23,15 @@ struct jobs {
     const clock_source *clock;
     one_job table[JOBS_MAX];
     size_t n;
-    arena *a; // of one run
+    arena *a; // for one run
     ticker *thread;
 };
 
 typedef struct job_run {
     const job *what;
     int64_t now_us;
-    bool missing; // there is no row of it yet
-    bool mine;    // it is due, and nobody else is at it
+    bool missing; // its row does not exist yet
+    bool mine;    // it is due, and no other instance runs it
 } job_run;
 
 // Takes the job's row if it is due and free.
@@ -96,7 +96,7 @@ bool jobs_run_one(db_pool *pool, const clock_source *clock, const job *which, ar
     if (which->each_instance) {
         ok = db_read(pool, deadline, a, reading, &r, e);
     } else {
-        // The row is made by whoever finds none. An INSERT would wait for an instance that runs the job, so it is not tried first.
+        // The instance that finds no row makes it. An INSERT would wait for an instance that runs the job, so it is not tried first.
         ok = db_transact(pool, deadline, a, fenced_tx, &r, e);
         if (ok && r.missing) {
             ok = db_transact(pool, deadline, a, make_row, &r, e) &&
@@ -145,7 +145,7 @@ static void add_job(jobs *j, const job *what) {
         metric_counter("payments_job_failures_total", text, "periodic work that has failed");
 }
 
-// False: there is no thread for one of them.
+// False: a thread could not be made.
 static bool start_threads(jobs *j) {
     int64_t pause = PAUSE_MAX_MS;
     bool ok = true;

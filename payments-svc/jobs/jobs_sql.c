@@ -2,18 +2,18 @@
 
 #include "base/assert.h"
 
-// Where an open saga stands that is not held: in saga_waiting while it waits for its bank, in saga_due while we have something to do for
-// it. saga_waiting has the longest waiting first; of what is due all are looked at: they are our own backlog.
+// The index of an open saga that is not held: saga_waiting while it waits for its bank, saga_due while it is our turn. saga_waiting has the
+// longest waiting first. Of saga_due all are read: they are our own backlog.
 #define WAITING_ONES "s.due_at IS NULL AND s.step <> 8 AND s.hold = '' "
 #define DUE_ONES "s.due_at IS NOT NULL AND s.step <> 8 AND s.hold = '' "
 
-// Since when a saga really waits: a step that is planned for a time far ahead waits from then on, and from the first such time where it was
-// planned anew. Of the time before planned_at, only the plan at hand is known.
+// The true beginning of a saga's wait: a step that is planned for a distant time waits from then on, and after a new plan from the first
+// such time. For the time before planned_at, only the present plan is known.
 #define WAITS_SINCE                                                                                \
     "coalesce(s.planned_at, CASE WHEN s.due_at > s.updated_at + interval '5 min' THEN s.due_at "   \
     "END, s.step_since)"
 
-// Where a payout stands, found by key: a join that was planned while the tables were small compares each with each.
+// A payout's state, by key: a join from when the tables were small would compare all with all.
 #define SUMS_STATE                                                                                 \
     "CROSS JOIN LATERAL (SELECT state FROM saga WHERE book_id = $1 "                               \
     "AND payout_id = p.payout_id LIMIT 1) AS s "
@@ -21,11 +21,11 @@
 #define SUMS_PIECE                                                                                 \
     "FROM (SELECT * FROM payout WHERE book_id = $1 AND payout_id > $2 AND payout_id <= $3 "        \
     "ORDER BY payout_id) AS p " SUMS_STATE
-// Those of a list.
+// Payouts of a list.
 #define SUMS_LIST                                                                                  \
     "FROM unnest($2::uuid[]) AS k(payout_id) CROSS JOIN LATERAL (SELECT * FROM payout "            \
     "WHERE book_id = $1 AND payout_id = k.payout_id LIMIT 1) AS p "
-// How it is kept apart.
+// The values of a payout that is kept apart.
 #define SUMS_APART_OF                                                                              \
     "(SELECT payout_id, counted_as FROM payout_apart WHERE book_id = $1 "                          \
     "AND merchant_id = p.merchant_id AND payout_id = p.payout_id LIMIT 1) AS a "
@@ -47,13 +47,13 @@
 static const db_stmt STATEMENTS[JOBS_SQL_COUNT] = {
     [JOBS_SQL_MAKE] = {"jobs_make", "INSERT INTO job (book_id, name, next_at, runs) "
                                     "VALUES ($3, $1, $2, 0) ON CONFLICT DO NOTHING"},
-    // Whoever finds it locked leaves it to the other.
+    // An instance that finds it locked leaves it to the other.
     [JOBS_SQL_TAKE] = {"jobs_take", "SELECT runs FROM job WHERE book_id = $3 AND name = $1 "
                                     "AND next_at <= $2 FOR UPDATE SKIP LOCKED"},
     [JOBS_SQL_HAS] = {"jobs_has", "SELECT runs FROM job WHERE book_id = $2 AND name = $1"},
     [JOBS_SQL_TAKEN] = {"jobs_taken", "UPDATE job SET next_at = $2, ran_at = $3, runs = runs + 1 "
                                       "WHERE book_id = $4 AND name = $1"},
-    // What stands at a step for longer than allowed and has no case yet.
+    // Payouts at a step for longer than allowed, without a case.
     [JOBS_SQL_OVERDUE] =
         {"jobs_overdue",
          "SELECT f.book_id, f.payout_id, f.rail, f.step, f.step_since, f.tries, f.reason, "
@@ -64,8 +64,8 @@ static const db_stmt STATEMENTS[JOBS_SQL_COUNT] = {
          "ORDER BY step_since LIMIT $5) AS f "
          "JOIN payout p ON p.book_id = f.book_id AND p.payout_id = f.payout_id "
          "ORDER BY f.book_id"},
-    // Payouts with a case of being overdue that have moved since, or are held and have a case of their own; and payouts with a case of
-    // being held that are not held any more.
+    // Payouts with a case of being overdue that have moved since, or are held with their own case; and payouts with a case of being held
+    // that are not held any more.
     [JOBS_SQL_MOVED_ON] =
         {"jobs_moved_on",
          "SELECT k.book_id, k.subject_id FROM payment_case k "
@@ -79,7 +79,7 @@ static const db_stmt STATEMENTS[JOBS_SQL_COUNT] = {
                         "WHERE k.state = 1 AND k.subject_type = 'payout' AND s.hold = '' AND "
                         "k.kind = ANY($2::text[]) "
                         "ORDER BY k.book_id LIMIT $1"},
-    // Held, nothing will happen by itself, and no case: as after an order that could not be carried out.
+    // Held without a case, with nothing to happen by itself: as after an order that could not be carried out.
     [JOBS_SQL_HELD_UNSEEN] =
         {"jobs_held_unseen",
          "SELECT s.book_id, s.payout_id, p.merchant_id, p.amount, p.currency, s.hold, s.hold_text, "
@@ -92,7 +92,7 @@ static const db_stmt STATEMENTS[JOBS_SQL_COUNT] = {
          "AND NOT EXISTS (SELECT 1 FROM payment_case k WHERE k.book_id = b.book_id "
          "AND k.subject_type = 'payout' AND k.subject_id = s.payout_id::text AND k.state = 1) "
          "ORDER BY s.book_id LIMIT $2"},
-    // What stands with these connections: how many (at most $3 of each book are counted), and since when the oldest does.
+    // Payouts of these connections: their number (at most $3 of each book), and the time of the oldest.
     [JOBS_SQL_WAITING] =
         {"jobs_waiting",
          "SELECT d.rail, sum(f.n)::int8, min(f.since) FROM unnest($1::int8[]) AS b(book_id) "
@@ -120,11 +120,11 @@ static const db_stmt STATEMENTS[JOBS_SQL_COUNT] = {
                              "WHERE state = 1 GROUP BY kind"},
     [JOBS_SQL_LOOKS] = {"jobs_looks", "SELECT number, looked_at FROM connection "
                                       "WHERE book_id = $1 AND number = ANY($2::int2[])"},
-    // Those that were never looked through are late from now on.
+    // Connections without any look are late from now on.
     [JOBS_SQL_LOOKS_BEGIN] = {"jobs_looks_begin",
                               "UPDATE connection SET looked_at = $3 WHERE book_id = $1 "
                               "AND number = ANY($2::int2[]) AND looked_at IS NULL"},
-    // By the partial indexes of those that are not decided, which are few.
+    // By the partial indexes of undecided deposits, which are few.
     [JOBS_SQL_DEPOSITS_LATE] =
         {"jobs_deposits_late",
          "SELECT d.book_id, d.deposit_id, d.merchant_id, d.amount, d.currency, d.created_at, "
@@ -159,12 +159,12 @@ static const db_stmt STATEMENTS[JOBS_SQL_COUNT] = {
          "SELECT 1, count(*), min(received_at) FROM inbox WHERE state = 1 "
          "UNION ALL SELECT 2, count(*), min(received_at) FROM inbox WHERE state = 3 "
          "UNION ALL SELECT 3, count(*), min(at) FROM inbox_exception WHERE state = 1"},
-    // Default partitions that hold something. Their size says it without a look at a row.
+    // Default partitions that have rows: their size tells, without reading a row.
     [JOBS_SQL_PARTITIONS_MISSED] =
         {"jobs_partitions_missed",
          "SELECT count(*) FROM pg_class WHERE relname IN ('step_log_other', 'rail_event_other') "
          "AND relispartition AND pg_relation_size(oid) > 0"},
-    // For each book that has payouts behind its sums and before $2: where the sums end, and where the next piece ends.
+    // For each book with payouts after its sums and before $2: the end of the sums, and the end of the next piece.
     [JOBS_SQL_SUMS_NEXT] =
         {"jobs_sums_next",
          "SELECT b.book_id, b.upto, n.payout_id FROM (SELECT k.book_id, "
@@ -174,12 +174,12 @@ static const db_stmt STATEMENTS[JOBS_SQL_COUNT] = {
          "SELECT q.payout_id FROM (SELECT p.payout_id FROM payout p WHERE p.book_id = b.book_id "
          "AND p.payout_id > b.upto AND p.payout_id < $2 ORDER BY p.payout_id LIMIT $3) AS q "
          "ORDER BY q.payout_id DESC LIMIT 1) AS n ORDER BY b.book_id"},
-    // First: what is not at its end. Later it may be, and is not in the sums all the same.
+    // First: unfinished payouts. They are apart even if they finish later.
     [JOBS_SQL_SUMS_APART] = {"jobs_sums_apart",
                              "INSERT INTO payout_apart (book_id, merchant_id, payout_id) "
                              "SELECT p.book_id, p.merchant_id, p.payout_id " SUMS_PIECE
                              "WHERE s.state NOT IN (6, 7, 8, 9) ON CONFLICT DO NOTHING"},
-    // Then all else: as it stands, or as it stood before it left its end.
+    // Then all others: with their present state, or the state before they left their end.
     [JOBS_SQL_SUMS_ADD] = {"jobs_sums_add", SUMS_INSERT
                            "SELECT $1, p.merchant_id, p.rail, p.currency, "
                            "coalesce(a.counted_as, s.state), count(*), sum(p.amount) " SUMS_PIECE
@@ -189,7 +189,7 @@ static const db_stmt STATEMENTS[JOBS_SQL_COUNT] = {
     [JOBS_SQL_SUMS_UPTO] = {"jobs_sums_upto",
                             "INSERT INTO payout_sum_upto (book_id, upto) VALUES ($1, $2) "
                             "ON CONFLICT (book_id) DO UPDATE SET upto = excluded.upto"},
-    // Of what is kept apart, what seems to be at its end again. Whoever moves one of these now waits, and then finds it not kept apart.
+    // Payouts kept apart that seem finished again. A writer that moves one now waits, and then finds it not apart.
     [JOBS_SQL_SUMS_LOCK] =
         {"jobs_sums_lock",
          "SELECT a.payout_id FROM payout_apart a "

@@ -1,4 +1,4 @@
-// Every SQL string of the jobs room, in one table, so that a test can read each of them.
+// Every SQL string of the jobs room in one table, so that a test can read each.
 #ifndef JOBS_JOBS_SQL_H
 #define JOBS_JOBS_SQL_H
 

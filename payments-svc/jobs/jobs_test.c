@@ -1,4 +1,4 @@
-// Periodic work against a real PostgreSQL: once for all instances; what waits too long is a case, and a gauge shows it.
+// Periodic work against a real PostgreSQL: once for all instances; overdue objects become a case, and a gauge shows them.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -52,7 +52,7 @@ static int fresh(void **state) {
 typedef struct counting {
     int runs;
     bool fail;
-    const job *inner; // run while this one runs
+    const job *inner; // run during this one
     bool inner_ran;
 } counting;
 
@@ -71,7 +71,7 @@ static bool count_run(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {
     if (!db_exec(c, &WRITE, p, a, NULL, NULL, e)) {
         return false;
     }
-    if (x->inner != NULL) { // as another instance, meanwhile
+    if (x->inner != NULL) { // plays another instance
         arena *other = arena_create(1 << 20);
         err failed;
         assert_true(jobs_run_one(pool, clock_system(), x->inner, other, &x->inner_ran, &failed));
@@ -97,8 +97,8 @@ static void test_FENCED__of_two_instances_one_does_it(void **state) {
     counting outer = {.inner = &other, .inner_ran = true};
     const job first = {.name = "test", .every_ms = 60000, .run = count_run, .arg = &outer};
     assert_true(run_job(&first));
-    assert_false(outer.inner_ran); // while it runs
-    assert_false(run_job(&other)); // and until it is due again
+    assert_false(outer.inner_ran); // during the run
+    assert_false(run_job(&other)); // and until the next due time
     assert_int_equal(inner.runs, 0);
     fixture_sql("UPDATE job SET next_at = now() - interval '1 s'", NULL, 0);
     assert_true(run_job(&other));
@@ -143,7 +143,7 @@ static bool nothing(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {
     return true;
 }
 
-// What calls others may wait for them, and the other jobs go on.
+// A job that calls others may wait for them, while the other jobs go on.
 static void test_alone__has_a_thread_of_its_own(void **state) {
     (void)state;
     sweeping waiting = {.waits = true}, failing = {.fail = true};
@@ -158,7 +158,7 @@ static void test_alone__has_a_thread_of_its_own(void **state) {
     assert_non_null(j);
     wait_for_runs(runs, 3);
     wait_for_runs(failures, 3);
-    assert_int_equal(atomic_load(&waiting.runs), 1); // it waits, and holds nobody up
+    assert_int_equal(atomic_load(&waiting.runs), 1); // it waits, and delays nobody
     assert_int_equal(metric_value(waited), 0);
     atomic_store(&waiting.go_on, true);
     wait_for_runs(waited, 2);
@@ -188,7 +188,7 @@ static const deadlines_settings SETTINGS = {.every_ms = 1000,
                                             .unheard_s = 300,
                                             .inbox_s = 600};
 
-// n payouts of a connection that have stood at a step for so long. due: SQL of due_at, hold: reason.
+// n payouts of a connection that have been at a step for so long. due: SQL of due_at; hold: reason.
 static void payouts(int rail, int step, int64_t age_s, int n, const char *due, const char *hold) {
     char sql[1400];
     (void)snprintf(
@@ -231,13 +231,13 @@ static int64_t open_cases(const char *kind) {
 
 static void test_SEEN__sent_for_ever_becomes_a_case(void **state) {
     (void)state;
-    payouts(ACH, 4, 4 * DAY_S, 1, "NULL", "");     // nobody will ever say a word of it
+    payouts(ACH, 4, 4 * DAY_S, 1, "NULL", "");     // no word about it will ever come
     payouts(ACH, 4, 2 * DAY_S, 1, "NULL", "");     // within its time
     payouts(INSTANT, 4, 1000, 1, "now()", "");     // a bank that says "accepted" for ever
-    payouts(INSTANT, 3, 301, 1, "now()", "");      // that is asked for ever
-    payouts(INSTANT, 2, 601, 1, "now()", "");      // that is tried for ever
+    payouts(INSTANT, 3, 301, 1, "now()", "");      // asked for without end
+    payouts(INSTANT, 2, 601, 1, "now()", "");      // tried without end
     payouts(INSTANT, 2, 500, 1, "now()", "");      // within its time
-    payouts(INSTANT, 4, 1000, 1, "NULL", "HELD");  // has a case of its own
+    payouts(INSTANT, 4, 1000, 1, "NULL", "HELD");  // has its own case
     payouts(INSTANT, 8, 9 * DAY_S, 5, "NULL", ""); // done
     look(BOTH);
     assert_int_equal(open_cases("PAYOUT_OVERDUE"), 4);
@@ -261,11 +261,11 @@ static void test_SEEN__what_is_planned_for_later_is_not_overdue_before(void **st
     assert_int_equal(open_cases("PAYOUT_OVERDUE"), 1);
 }
 
-// A payout that misses its window again and again: each time it is planned anew, but not for the first time.
+// A payout misses its window again and again: it is planned anew each time, but its first time counts.
 static void test_SEEN__window_after_window_is_missed__overdue(void **state) {
     (void)state;
     payouts(ACH, 2, 30 * DAY_S, 2, "now() + interval '1 d'", "");
-    payouts(ACH, 2, 30 * DAY_S, 1, "now() + interval '2 d'", ""); // planned once, for then
+    payouts(ACH, 2, 30 * DAY_S, 1, "now() + interval '2 d'", ""); // planned once, for this time
     fixture_sql("UPDATE saga SET planned_at = CASE WHEN due_at < now() + interval '25 h' THEN "
                 "now() - interval '29 d' ELSE due_at END, updated_at = now()",
                 NULL, 0);
@@ -303,7 +303,7 @@ static void test_SEEN__what_is_held_has_a_case(void **state) {
                                      "code = 'RAIL_CONTRADICTION' AND amount = 1234"),
                      2);
     fixture_sql("UPDATE payment_case SET kind = 'PAYOUT_CONTRADICTION'", NULL, 0);
-    look(BOTH); // a case of any kind will do
+    look(BOTH); // a case of any kind suffices
     assert_int_equal(open_cases("PAYOUT_HELD"), 0);
     fixture_sql("UPDATE saga SET hold = ''", NULL, 0);
     look(BOTH);
@@ -319,14 +319,14 @@ static void test_SEEN__a_connection_that_is_switched_off_is_a_case(void **state)
     assert_int_equal(open_cases("CONNECTION_OFF"), 0);
     look(NO_ACH);
     assert_int_equal(open_cases("CONNECTION_OFF"), 1);
-    assert_int_equal(open_cases("PAYOUT_OVERDUE"), 0); // not one for each of them
+    assert_int_equal(open_cases("PAYOUT_OVERDUE"), 0); // not one per payout
     char text[200];
     fixture_sql("SELECT concat_ws('|', book_id, subject_type, subject_id, left(text, 26)) "
                 "FROM payment_case",
                 text, sizeof text);
     assert_string_equal(text, "0|connection|ach|7 payouts wait for it, the");
     payouts(ACH, 2, 400, 1, "now()", "");
-    look(NO_ACH); // told anew, without a note
+    look(NO_ACH); // new text, without a note
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE text LIKE "
                                      "'8 payouts%' AND seen = 1"),
                      1);
@@ -335,7 +335,7 @@ static void test_SEEN__a_connection_that_is_switched_off_is_a_case(void **state)
     assert_int_equal(open_cases("CONNECTION_OFF"), 0);
 }
 
-// Also of a connection that the configuration does not name any more.
+// The same for a connection that is missing in the configuration.
 static void test_SEEN__a_connection_that_nobody_knows_is_a_case(void **state) {
     (void)state;
     fixture_sql("ALTER TABLE payout DROP CONSTRAINT IF EXISTS payout_rail_check", NULL, 0);
@@ -398,7 +398,7 @@ static void test_SEEN__what_lies_in_the_inbox_is_a_case(void **state) {
     assert_int_equal(gauge("payments_inbox_oldest_seconds", "what=\"recorded\""), 0);
 }
 
-// A deposit that nobody could end.
+// A deposit without a decision.
 static void test_SEEN__a_deposit_that_waits_is_a_case(void **state) {
     (void)state;
     fixture_sql("TRUNCATE deposit; INSERT INTO deposit (book_id, deposit_id, merchant_id, key, "
@@ -420,7 +420,7 @@ static void test_SEEN__a_deposit_that_waits_is_a_case(void **state) {
     assert_int_equal(gauge("payments_deposits_oldest_seconds", ""), 0);
 }
 
-// A connection whose bank's folder nobody could look through: not hearing is seen.
+// A connection whose bank's folder could not be read: this silence is noticed.
 static void test_SEEN__a_bank_that_is_not_heard_is_a_case(void **state) {
     (void)state;
     fixture_sql("UPDATE connection SET looked_at = now() - interval '400 s'", NULL, 0);
@@ -435,18 +435,18 @@ static void test_SEEN__a_bank_that_is_not_heard_is_a_case(void **state) {
     fixture_sql("UPDATE connection SET looked_at = now()", NULL, 0);
     look(BOTH);
     assert_int_equal(open_cases("CONNECTION_UNHEARD"), 0);
-    // Never looked through: late from now on, and not at once.
+    // Without any look: late from now on, not at once.
     fixture_sql("UPDATE connection SET looked_at = NULL", NULL, 0);
     look(BOTH);
     assert_int_equal(open_cases("CONNECTION_UNHEARD"), 0);
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM connection WHERE looked_at IS NOT NULL"),
                      2);
     fixture_sql("UPDATE connection SET looked_at = now() - interval '400 s'", NULL, 0);
-    look(NO_ACH); // switched off: nobody looks
+    look(NO_ACH); // switched off: no looks
     assert_int_equal(open_cases("CONNECTION_UNHEARD"), 1);
 }
 
-// The cost must not grow with what is finished: the plans read the indexes of open sagas only.
+// The cost must not grow with finished payouts: the plans read only indexes of open sagas.
 static void test_plans__read_open_sagas_only(void **state) {
     (void)state;
     payouts(INSTANT, 8, DAY_S, 20000, "NULL", "");

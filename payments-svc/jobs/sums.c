@@ -1,7 +1,8 @@
-// The sums of payouts: who is in them, and in which state, is exact at every moment (table payout_sum; SQL_PAYOUT_SUMMARY reads it).
+// The sums of payouts: the set of counted payouts and their states are exact at every moment (table payout_sum; SQL_PAYOUT_SUMMARY reads
+// it).
 //
-// A payout is in the sums when its id is not beyond payout_sum_upto and it is not kept apart, or when it is kept apart and has a state in
-// which the sums have it. The saga keeps apart what leaves a state that was its end (saga_rows.c), in the transaction that moves it.
+// The sums have a payout if its id is not beyond payout_sum_upto and it is not kept apart, or if it is kept apart with a counted state.
+// When a payout leaves a final state, its saga keeps it apart (saga_rows.c), in the transaction that moves it.
 #include "jobs/sums.h"
 
 #include "base/log.h"
@@ -9,13 +10,13 @@
 #include "store/books.h"
 
 enum {
-    PIECE_MAX = 20000, // payouts of one book that one statement adds
-    FOLDED_MAX = 5000, // kept apart, of one book and run
-    RUN_MS = 6000,     // a run begins no further piece after this time; the next run goes on
+    PIECE_MAX = 20000, // payouts of one book per statement
+    FOLDED_MAX = 5000, // payouts kept apart, per book and run
+    RUN_MS = 6000,     // after this time a run begins no new piece; the next run continues
     US_PER_S = 1000000,
 };
 
-// The lowest id of a time: ids of payouts are UUIDv7, which begin with their time.
+// The lowest id of a time: payouts' ids are UUIDv7, which begin with a time.
 static uuid id_of_time(int64_t wall_us) {
     uuid id = {{0}};
     uint64_t ms = (uint64_t)(wall_us / 1000);
@@ -43,7 +44,7 @@ static bool add_piece(db_conn *c, int64_t book_id, uuid after, uuid upto, arena 
     return db_exec(c, jobs_sql(JOBS_SQL_SUMS_UPTO), p, a, NULL, NULL, e);
 }
 
-// One piece of each book that has one.
+// Adds one piece of each book that has one.
 static bool add_pieces(db_conn *c, const int64_t *books, size_t n_books, uuid before, size_t *n,
                        arena *a, err *e) {
     db_rows *rows = NULL;
@@ -71,7 +72,7 @@ static db_params *of_ids(int64_t book_id, const uuid *ids, size_t n, arena *a) {
     return p;
 }
 
-// What was kept apart and is at its end again, is taken in. Between the lock and the second look it may have moved; after that it cannot.
+// Takes finished payouts that were kept apart into the sums. One may have moved between the lock and the second look; after that it cannot.
 static bool fold(db_conn *c, int64_t book_id, arena *a, err *e) {
     db_rows *rows = NULL;
     db_params *p = db_params_create(a);

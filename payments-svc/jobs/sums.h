@@ -4,10 +4,10 @@
 
 #include "jobs/jobs.h"
 
-// Payouts that are younger than this are not added yet: they are counted when somebody asks.
+// Younger payouts are not added yet: each question counts them.
 enum { SUMS_YOUNG_S = 2 * 86400 };
 
-// The job: adds what has become old enough, in pieces, and takes in what was kept apart and is at its end again.
+// The job: adds payouts that are old enough, in pieces, and takes in finished ones that were kept apart.
 job sums_job(int64_t every_ms);
 
 #endif

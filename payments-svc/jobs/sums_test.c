@@ -1,4 +1,4 @@
-// Kept sums of payouts against a real PostgreSQL: at every moment they say what counting all would say.
+// Kept sums of payouts against a real PostgreSQL: at every moment they equal a full count.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -40,7 +40,7 @@ static int fresh(void **state) {
     return 0;
 }
 
-// n payouts of a merchant, one a minute, the last of them so many minutes ago, in a state.
+// n payouts of a merchant, one per minute, the last so many minutes ago, in a state.
 static void payouts(int book, const char *merchant, int n, int minutes_ago, int state) {
     char sql[1400];
     (void)snprintf(
@@ -117,7 +117,7 @@ static void test_sums__are_what_counting_all_says(void **state) {
     assert_exact();
     assert_int_equal(fixture_sql_i64("SELECT sum(n) FROM payout_sum"), 500 + 40 + 50 + 5);
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payout_apart"), 30);
-    add(); // nothing is added twice
+    add(); // no payout is added twice
     assert_exact();
     assert_int_equal(fixture_sql_i64("SELECT sum(n) FROM payout_sum"), 595);
 }
@@ -130,7 +130,7 @@ static void test_sums__a_history_is_added_in_pieces(void **state) {
     assert_int_equal(fixture_sql_i64("SELECT sum(n) FROM payout_sum"), 50000);
 }
 
-// As the saga does it: apart in the transaction that moves it.
+// Moves payouts as the saga does: kept apart in the same transaction.
 static void turn(const char *which, int to) {
     char sql[600];
     (void)snprintf(sql, sizeof sql,
@@ -155,13 +155,13 @@ static void test_sums__what_leaves_its_end_is_counted_as_it_stands(void **state)
     assert_exact();
     turn("s.payout_id IN (SELECT payout_id FROM saga WHERE state = 6 ORDER BY payout_id LIMIT 7)",
          10);               // held
-    turn("s.state = 5", 6); // those that were open
+    turn("s.state = 5", 6); // payouts that were open
     assert_exact();
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payout_apart"), 7 + 10);
     turn("s.state = 8 OR s.payout_id IN (SELECT payout_id FROM saga WHERE state = 10 LIMIT 3)", 7);
-    turn("s.state = 7", 8); // once more
+    turn("s.state = 7", 8); // again
     assert_exact();
-    add(); // what is at its end again is taken in
+    add(); // takes finished ones in
     assert_exact();
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payout_apart"), 4);
     assert_int_equal(fixture_sql_i64("SELECT sum(n) FROM payout_sum WHERE state = 8"), 8);

@@ -1,4 +1,4 @@
-// What waits besides payouts, and for too long.
+// Other objects than payouts that wait too long.
 #include <string.h>
 
 #include "base/assert.h"
@@ -6,7 +6,7 @@
 
 enum { FOUND_MAX = 500, US_PER_S = 1000000 };
 
-// Files and messages that were recorded and that nobody could apply.
+// Files and messages that were recorded and could not be applied.
 bool deadlines_inbox(const deadlines *d, db_conn *c, int64_t now_us, arena *a, err *e) {
     static const char *const KIND[] = {"INBOX_WAITING", NULL};
     static const deadlines_closing CLOSING = {JOBS_SQL_INBOX_DONE, KIND, "inbox",
@@ -41,8 +41,8 @@ bool deadlines_inbox(const deadlines *d, db_conn *c, int64_t now_us, arena *a, e
            deadlines_close(c, &CLOSING, now_us, a, e);
 }
 
-// One case for each connection of which nobody has heard for too long what the bank says: its folder was not looked
-// through, or the bank did not answer when it was asked again; closed when a look succeeds.
+// One case per connection whose bank was not heard for too long: its folder was not read, or the bank did not answer a repeated question.
+// Closed by a successful look.
 bool deadlines_unheard(const deadlines *d, db_conn *c, int64_t now_us, arena *a, err *e) {
     size_t n_known = 0, n_cases = 0, n_heard = 0;
     const connection_info *known = connections_all(d->connections, &n_known);
@@ -54,7 +54,7 @@ bool deadlines_unheard(const deadlines *d, db_conn *c, int64_t now_us, arena *a,
         if (known[i].on && known[i].notes_looks) {
             ids[n++] = (int16_t)known[i].id;
         } else {
-            heard[n_heard++] = str_of(known[i].name); // nobody looks, so nothing is late
+            heard[n_heard++] = str_of(known[i].name); // no looks, so nothing is late
         }
     }
     db_rows *rows = NULL;
@@ -91,7 +91,7 @@ bool deadlines_unheard(const deadlines *d, db_conn *c, int64_t now_us, arena *a,
                        a, NULL, e);
 }
 
-// Deposits that the ledger has neither taken nor refused, and those that are on their way back.
+// Deposits that the ledger has not decided, and deposits on their way back.
 bool deadlines_deposits(const deadlines *d, db_conn *c, int64_t now_us, arena *a, err *e) {
     static const char *const KIND[] = {"DEPOSIT_OVERDUE", NULL};
     static const deadlines_closing CLOSING = {JOBS_SQL_DEPOSITS_DONE, KIND, "deposit",

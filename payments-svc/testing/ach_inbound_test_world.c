@@ -1,4 +1,4 @@
-// The world of the tests of what a bank's files do: a real database and a real sshd.
+// The world for tests of a bank's files: a real database and a real sshd.
 #include "testing/ach_inbound_test_world.h"
 
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-// What the tests of the bank's files share: a database, a file server with a bank's folders, and a rail. Tests only; one thread.
+// Shared by the tests of the bank's files: a database, a file server with a bank's folders, and a rail. Tests only; one thread.
 #ifndef ACH_ACH_INBOUND_TEST_WORLD_H
 #define ACH_ACH_INBOUND_TEST_WORLD_H
 
@@ -31,7 +31,7 @@ void send_entries(int book, int n);
 // A return of the entry of this number, as its bank would write it.
 bank_entry return_of(int n, const char *code);
 
-// Into the bank's outbox.
+// Puts a file into the bank's outbox.
 void put_bytes(const char *name, str bytes);
 void put_text(const char *name, const char *content);
 void put_file(const char *name, const bank_file *f);

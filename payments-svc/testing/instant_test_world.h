@@ -1,5 +1,5 @@
-// What the tests of the instant rail share: a small HTTPS bank with scripted faults, a real database, and a caller that plays the bank's
-// webhooks. Tests only; one thread but for the bank's.
+// Shared by the tests of the instant rail: a small HTTPS bank with scripted faults, a real database, and a caller that sends the bank's
+// webhooks. Tests only; one thread except the bank's.
 #ifndef INSTANT_TEST_WORLD_H
 #define INSTANT_TEST_WORLD_H
 
@@ -29,22 +29,22 @@ extern rail *instant;
 extern atomic_int woken;
 extern char ca_file[96], cert_file[96], key_file[96], api_key_file[96], secret_file[96];
 
-// What the bank does, set before the calls. status 0: as a bank should.
+// The bank's behaviour, set before the calls. status 0: correct.
 typedef struct instant_script {
     int status;
     const char *body;
     bool drop;
     int delay_ms;
     const char *payment_status, *extra; // extra: members added to the payment object
-    bool takes_right;                   // with the first POST the items are somebody else's
+    bool takes_right;                   // at the first POST the caller loses the items
 } instant_script;
 extern instant_script script;
-extern _Atomic int64_t right; // until when the items are the caller's
+extern _Atomic int64_t right; // the caller holds the items until then
 extern atomic_int posts, gets, concurrent, concurrent_max;
 extern pthread_mutex_t seen_lock; // guards seen
 extern char seen[4096];           // body of the last POST
 
-// A message of the bank; what is not given is as it should be.
+// A message of the bank; missing fields are correct ones.
 typedef struct hook {
     const char *method, *path, *id, *body, *secret;
     int64_t skew_s;

@@ -93,7 +93,7 @@ size_t written(saga_batch *b) {
     return n;
 }
 
-// As the engine does before it looks what is due.
+// As the engine does before it looks for due work.
 void take_over(void) {
     static const int64_t BOOKS[] = {WORLD_BOOK};
     err e = {0};
@@ -109,7 +109,7 @@ saga_result run(saga_step step) {
     const saga_tools tools = {NULL, NULL, 1000};
     saga_batch b = batch(step, 9, 600);
     if (world.hands_over) {
-        b.from.policy.resolve_after_ms = 0; // as the engine says of such rails
+        b.from.policy.resolve_after_ms = 0; // as the engine sets it for such rails
     }
     take_over();
     const saga_result r = saga_batch_run(&b, &tools, keeper);
@@ -131,7 +131,7 @@ saga_result run_soon(saga_step step) {
     }
 }
 
-// As if their time had passed.
+// As if their time was over.
 void end_leases(void) {
     fixture_sql("UPDATE saga_lease SET ends_at = now() - interval '1 s'", NULL, 0);
 }

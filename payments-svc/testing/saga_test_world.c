@@ -118,9 +118,8 @@ bool ledger_create_transfers(rpc_client *c, int64_t book_id, const ledger_transf
         seen.ledger_transfers += (int)n;
         bool chain_has_ended = false;
         for (size_t i = 0; i < n; i++) {
-            // As TigerBeetle: a pair that is there, or whose first fails, ends at the first of it. (That the second of a pair takes
-            // the first back is not played.)
-            // So what is sent as two transfers of one payout must hang together: else half of it could be done.
+            // As TigerBeetle: a pair that exists, or whose first fails, ends at its first. (The fake does not take a first back when the
+            // second fails.) So two transfers of one payout must be linked: else half of them could happen.
             ASSERT(i + 1 == n ||
                    !uuid_eq(transfers[i].user_data_128, transfers[i + 1].user_data_128) ||
                    (transfers[i].flags & LEDGER__V1__TRANSFER_FLAG__TRANSFER_FLAG_LINKED) != 0);
@@ -212,7 +211,7 @@ static void fake_submit(rail *r, int64_t book_id, rail_item *items, size_t n,
             items[i].verdict = RAIL_REFUSED_RETRY;
             items[i].code = STR("AM04");
         }
-        if (n < 100) { // in the large runs nobody looks
+        if (n < 100) { // large runs do not check this
             seen.twice += is_taken(items[i].key) ? 1 : 0;
             memcpy(taken[n_taken++], items[i].key, 65);
         }

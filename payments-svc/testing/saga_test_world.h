@@ -7,9 +7,9 @@
 
 enum { WORLD_BOOK = 7 };
 
-// What the fakes shall do next, and what they have seen. Guarded by the fakes' own mutex; set between runs.
+// The fakes' next behaviour, and their record. Guarded by the fakes' own mutex; set between runs.
 typedef struct world_plan {
-    // so many calls fail with UNAVAILABLE, after having done the work when ledger_lost_answer
+    // so many calls fail with UNAVAILABLE, after the work if ledger_lost_answer
     int ledger_failures;
     bool ledger_lost_answer;
     int ledger_takes_ms;         // each call
@@ -19,18 +19,18 @@ typedef struct world_plan {
     rail_verdict query_verdict;
     int64_t submit_takes_ms;
     bool no_reference;            // the rail names a payment only in its messages
-    bool lets_out;                // what was handed over can still be taken out
+    bool lets_out;                // a handed-over item can still be taken out
     bool hands_over;              // prepare hands the items over, as a rail of files does
     rail_verdict prepare_verdict; // of every item of such a rail
     int64_t retry_at_us;          // with RAIL_NOT_SENT
-    int refuse_first;             // so many submissions of each payout are REFUSED_RETRY
+    int refuse_first; // the first submissions of each payout, so many, are REFUSED_RETRY
 } world_plan;
 extern world_plan world;
 
 typedef struct world_seen {
     int ledger_calls, ledger_at_once, ledger_transfers, accounts_asked, accounts_made, submits,
         submitted, queries;
-    int twice; // attempts that were taken under a key for the second time
+    int twice; // attempts taken a second time under one key
 } world_seen;
 world_seen world_look(void);
 
@@ -42,13 +42,13 @@ rail *world_rail(int id, int64_t gather_ms); // static, one each id
 crypto_keyring *world_keys(void);
 // n payouts of one merchant, due now. ids may be NULL.
 void world_payouts(int rail_id, size_t n, int64_t amount, uuid *ids);
-// The rail's word, through rail_events_record in a transaction of its own; its reference is "said-<attempt>".
+// The rail's word, through rail_events_record in its own transaction; its reference is "said-<attempt>".
 void world_event(uuid payout, int32_t attempt, rail_event_kind kind, const char *event_id);
 bool world_events(const rail_event *events, size_t n, err *e) WARN_UNUSED;
-// every payout that the rail may have is settled, as by one file
+// settles every payout that the rail may have, as by one file
 void world_settle_all(int rail_id);
 int64_t world_count(const char *format, ...) PRINTF_LIKE(1, 2); // SQL of one number
-// In the fake ledger: posted balance of the transfers' two sides must be what the payouts say.
+// In the fake ledger: the transfers' posted balances must match the payouts.
 int64_t world_available(void); // credits posted − debits posted − debits pending of the merchant
 int64_t world_paid_out(void);  // bank: credited by payouts − debited by returns
 void world_fund(int64_t amount);

@@ -16,26 +16,27 @@ const char *sftp_server_user(const sftp_server *s);
 // "client_key", "host_key.pub", "other_key", "other_key.pub", or "root/inbox/x": a path in the folder; static memory.
 const char *sftp_server_path(const sftp_server *s, const char *name);
 
-// Of "root/inbox/x" as above: writes a text as a file; reads one, of less than max bytes, and says how many they are.
+// For "root/inbox/x" as above: writes a text as a file; reads a file of less than max bytes, and returns their number.
 void sftp_server_put(const sftp_server *s, const char *name, const char *text);
 size_t sftp_server_get(const sftp_server *s, const char *name, char *out, size_t max);
-// Whether a file is in one of root's folders, such as "inbox".
+// True when a file is in one of root's folders, such as "inbox".
 bool sftp_server_has(const sftp_server *s, const char *folder, const char *name);
 
 // Removes the files of one of its folders, named as above; not folders in it.
 void sftp_server_empty(const sftp_server *s, const char *folder);
 
-// Requests that the server refuses from now on, such as "mkdir,rename" (sftp-server(8), -P); "": none. Hangs up, so that it counts.
+// Requests that the server refuses from now on, such as "mkdir,rename" (sftp-server(8), -P); "": none. Hangs up to apply it.
 void sftp_server_refuse(sftp_server *s, const char *requests);
 
-// The proxy hangs up once the client has sent so many more bytes on one connection; -1: never.
+// The proxy hangs up after so many more bytes of a client on one connection; -1: never.
 void sftp_server_cut_after(sftp_server *s, long bytes);
-// Once clients have sent so many more bytes, the next answer of the server is lost, and the line with it; -1: never.
+// After so many more bytes of clients, the server's next answer is lost, and the line with it; -1: never.
 void sftp_server_lose_answer_after(sftp_server *s, long bytes);
-void sftp_server_slow(sftp_server *s, long ms); // each piece of a client's waits so long; 0: none
+// each piece of a client's bytes waits so long; 0: none
+void sftp_server_slow(sftp_server *s, long ms);
 void sftp_server_stall(sftp_server *s, bool stalled); // forwards nothing, hangs up on nobody
 void sftp_server_hang_up(sftp_server *s);             // all connections
-// bytes of clients since the last call of one of the two above
+// clients' bytes since the last call of one of the two above
 long sftp_server_sent(const sftp_server *s);
 
 #endif

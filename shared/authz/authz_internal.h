@@ -1,4 +1,4 @@
-// What the files of this room share.
+// Shared by the files of this room.
 #ifndef AUTHZ_AUTHZ_INTERNAL_H
 #define AUTHZ_AUTHZ_INTERNAL_H
 
@@ -12,9 +12,9 @@ struct authz_entry {
     str name; // NUL-terminated
     bool is_person;
     bool all_merchants;
-    authz_roles roles; // its own; of a gateway: those that it may act in
+    authz_roles roles; // its own; of a gateway: the roles that it may pass on
     bool is_gateway;
-    // Whose certificate it is; then it has no roles and merchants of its own.
+    // The certificate's person; the entry then has no roles and merchants of its own.
     const authz_entry *person;
     const str *merchants;
     size_t n_merchants;
@@ -23,7 +23,7 @@ struct authz_entry {
     str of_person;
 };
 
-// From (owner, text) to a position: open addressing, at most half full, never changed once it is built.
+// Maps (owner, text) to a position: open addressing, at most half full, constant once built.
 typedef struct lookup {
     struct lookup_slot *slots;
     size_t mask;
@@ -51,9 +51,9 @@ struct authz_policy {
     lookup merchants; // owner: LOOKUP_MERCHANTS + number of the entry
 };
 
-// False when there is no memory. max: the most keys that will be added.
+// False when out of memory. max: the most keys to be added.
 bool lookup_init(lookup *l, size_t max, arena *a) WARN_UNUSED;
-// False when the key is there already.
+// False for an existing key.
 bool lookup_add(lookup *l, uint32_t owner, str key, uint32_t position) WARN_UNUSED;
 bool lookup_find(const lookup *l, uint32_t owner, str key, uint32_t *position) WARN_UNUSED;
 

@@ -1,4 +1,4 @@
-// The policy in force. A call holds the one that it was let in under, so a new one waits for nobody.
+// The policy in force. A call holds the policy that admitted it, so a new policy waits for no call.
 #include <pthread.h>
 #include <stdlib.h>
 

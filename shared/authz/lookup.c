@@ -3,7 +3,7 @@
 #include "authz/authz_internal.h"
 #include "base/assert.h"
 
-// FNV-1a. Only who writes the policy chooses the keys, so nobody outside can make the chains long.
+// FNV-1a. Only the policy's author chooses the keys, so no outsider can make the chains long.
 static size_t hash_of(uint32_t owner, str key) {
     uint64_t h = UINT64_C(14695981039346656037) ^ owner;
     for (size_t i = 0; i < key.len; i++) {
@@ -22,7 +22,7 @@ bool lookup_init(lookup *l, size_t max, arena *a) {
     return l->slots != NULL;
 }
 
-// The slot of the key, or the empty one where it would stand.
+// The slot of the key, or the empty slot for it.
 static lookup_slot *slot_of(const lookup *l, uint32_t owner, str key) {
     size_t at = hash_of(owner, key) & l->mask;
     while (l->slots[at].owner != 0 &&

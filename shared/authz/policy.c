@@ -1,4 +1,4 @@
-// The reader of policy files. Strict: what is not understood refuses the whole file, and the message says where and why.
+// The reader of policy files. Strict: a text that it does not understand refuses the whole file, with place and reason.
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,16 +19,16 @@ static const char *const ROLE_NAMES[AUTHZ_ROLE_COUNT] = {
 #undef AUTHZ_NAME
 };
 
-// Roles that a person cannot have, and that no gateway passes on.
+// Roles that no person can have, and no gateway passes on.
 static const authz_roles OF_PROGRAMS = AUTHZ_GATEWAY | AUTHZ_BOOKKEEPER;
 
 typedef struct reading {
     const char *file;
     int line;
     authz_policy *p;
-    authz_entry *now; // the section's; NULL before the first
-    unsigned given;   // keys of the section that were given
-    str *merchants;   // of all entries, one after the other
+    authz_entry *now; // the current section's; NULL before the first
+    unsigned given;   // keys given in the section
+    str *merchants;   // of all entries, in sequence
     size_t n_merchants;
     err *e;
 } reading;
@@ -70,7 +70,7 @@ static str trim(str s) {
     return s;
 }
 
-// What stands before the next separator, trimmed. False when nothing is left; a last separator leaves an empty word.
+// The text before the next separator, trimmed. False at the end; a last separator leaves an empty word.
 static bool next_word(str *rest, char separator, str *word) {
     if (rest->ptr == NULL) {
         return false;
@@ -234,7 +234,7 @@ typedef struct key {
     const char *name;
     unsigned bit;
     bool of_persons;
-    bool repeats; // may come again, and adds
+    bool repeats; // may be repeated, and adds
     bool (*take)(reading *r, str value);
 } key;
 
@@ -281,7 +281,7 @@ static bool end_section(reading *r) {
     r->given = 0;
     r->now = NULL;
     if (x->of_person.len > 0) {
-        x->all_merchants = true; // the person's count
+        x->all_merchants = true; // the person's own merchants count
         return given == GIVEN_PERSON ||
                wrong(r, x->line, "person", "the entry of the person says the roles and merchants");
     }
@@ -388,7 +388,7 @@ static bool read_text(reading *r, str text) {
     return authz_policy_identities(r->p) > 0 || WRONG(r, "", "the policy names no identity");
 }
 
-// Of the characters without which there is no further entry or merchant: so small policies take little memory.
+// Counts the characters that every further entry or merchant needs: so small policies take little memory.
 static size_t count(str text, const char *any, size_t max) {
     size_t n = 0;
     for (size_t i = 0; i < text.len && n < max; i++) {
@@ -412,7 +412,7 @@ authz_policy *authz_policy_parse(str text, const char *name, const char *version
     const bool room = p->entries != NULL && r.merchants != NULL &&
                       lookup_init(&p->names, entries, p->memory) &&
                       lookup_init(&p->merchants, merchants, p->memory);
-    ASSERT(room); // all of it is bounded by constants
+    ASSERT(room); // constants bound all of it
     if (!read_text(&r, text)) {
         authz_policy_release(p);
         return NULL;

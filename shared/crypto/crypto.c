@@ -12,9 +12,9 @@
 #include "crypto_internal.h"
 
 static pthread_once_t fetched = PTHREAD_ONCE_INIT;
-static EVP_MAC_CTX *hmac; // HMAC-SHA-256 without a key: copied for each use, never used itself
+static EVP_MAC_CTX *hmac; // HMAC-SHA-256 without a key: copied for each use
 
-// Looked up once: a fetch takes OpenSSL's locks, and longer than the hash of a short text. Live until the process ends.
+// Looked up once: a fetch takes OpenSSL's locks, and more time than the hash of a short text. They live until the process ends.
 static void fetch(void) {
     char digest[] = "SHA256";
     const OSSL_PARAM params[] = {
@@ -26,7 +26,7 @@ static void fetch(void) {
     hmac = EVP_MAC_CTX_new(mac);
     ASSERT(hmac != NULL);
     MUST(EVP_MAC_CTX_set_params(hmac, params) == 1);
-    EVP_MAC_free(mac); // the context holds it
+    EVP_MAC_free(mac); // the context keeps it
 }
 
 void crypto_sha256(const void *data, size_t len, uint8_t out[32]) {
@@ -37,7 +37,7 @@ void crypto_hmac_parts(str key, const str *parts, size_t n_parts, uint8_t out[32
     MUST(pthread_once(&fetched, fetch) == 0);
     EVP_MAC_CTX *ctx = EVP_MAC_CTX_dup(hmac);
     ASSERT(ctx != NULL);
-    // A key of no bytes is legal, but NULL would mean "the key of before".
+    // An empty key is legal, but NULL would mean "the previous key".
     const void *key_ptr = key.len == 0 ? "" : key.ptr;
     MUST(EVP_MAC_init(ctx, key_ptr, key.len, NULL) == 1);
     for (size_t i = 0; i < n_parts; i++) {

@@ -26,7 +26,7 @@ static bool decode_secret(str secret, uint8_t out[SECRET_LEN_MAX], size_t *len) 
     if (secret.len == 0 || secret.len + 3 > sizeof(text)) {
         return false;
     }
-    // Some senders leave the padding off.
+    // Some senders omit the padding.
     memcpy(text, secret.ptr, secret.len);
     while (secret.len % 4 != 0) {
         text[secret.len++] = '=';
@@ -43,7 +43,7 @@ bool crypto_webhook_sign(str secret, str id, int64_t timestamp_s, str body, char
     uint8_t mac[32];
     char stamp[24];
     size_t key_len = 0;
-    // A dot in the id would let one message be read as another.
+    // With a dot in the id, one message could be read as another.
     if (out_len < SIGNATURE_LEN + 1 || id.len == 0 || id.len > ID_LEN_MAX ||
         memchr(id.ptr, '.', id.len) != NULL || !decode_secret(secret, key, &key_len)) {
         return false;
@@ -84,7 +84,7 @@ bool crypto_webhook_verify(str secret, str id, str timestamp, str signatures, st
     for (size_t at = 0; at < signatures.len;) {
         const char *blank = memchr(signatures.ptr + at, ' ', signatures.len - at);
         size_t len = blank == NULL ? signatures.len - at : (size_t)(blank - signatures.ptr) - at;
-        // Other versions differ in their first bytes, so they need no rule of their own.
+        // Other versions differ in their first bytes, so they need no special rule.
         match = match || (len == SIGNATURE_LEN &&
                           crypto_equal(signatures.ptr + at, expected, SIGNATURE_LEN));
         at += len + 1;

@@ -77,7 +77,7 @@ bool command_line_own(int argc, char **argv, const char **config_file, int *n_wo
                 return false;
             }
         } else {
-            argv[2 + (*n_words)++] = argv[i]; // never ahead of i
+            argv[2 + (*n_words)++] = argv[i]; // never beyond i
         }
     }
     *config_file = line.config_file;

@@ -1,5 +1,5 @@
-// The frame alone: the other rooms are replaced by the functions below, which only say that they were called.
-// daemon_main runs in a child (it blocks signals and waits); the child tells what happened through a pipe.
+// The frame alone: the functions below replace the other rooms, and only note their calls. daemon_main runs in a
+// child (it blocks signals and waits); the child reports through a pipe.
 #include "daemon/daemon.h"
 
 #include "base/log.h"
@@ -15,7 +15,7 @@ static void note(const char *event) {
     dprintf(events_fd, "%s\n", event);
 }
 
-static const char *failing = ""; // the step that shall fail
+static const char *failing = ""; // the step that must fail
 
 static bool step(const char *name, err *e) {
     note(name);
@@ -27,9 +27,9 @@ static bool step(const char *name, err *e) {
 
 // --- The other rooms -------------------------------------------------------------------------------------------------
 
-static authz_current *current; // that the server was given
+static authz_current *current; // the server's
 
-static char a_pool, a_watch, a_server, a_metrics; // things to point to
+static char a_pool, a_watch, a_server, a_metrics; // addresses to point to
 
 bool rpc_tls_check(const rpc_tls *tls, err *e) {
     assert_true(tls->insecure);
@@ -129,7 +129,7 @@ static settings values;
 
 static char folder[] = "/tmp/daemon-test-XXXXXX";
 static char config_path[128], ready_path[128], policy_path[128];
-static const char *next_policy; // written before a SIGHUP, when the service has started
+static const char *next_policy; // written before a SIGHUP, after the service's start
 
 static void write_policy(const char *text) {
     test_write_file(policy_path, text, 0600);
@@ -205,7 +205,7 @@ static const daemon_program PROGRAM = {
     .self = &values,
 };
 
-// Runs `test-svc argv…` in a child. Gives its exit code, and what it noted (also its output, when asked) in out.
+// Runs `test-svc argv…` in a child. Returns its exit code; out gets its notes (and its output, if asked).
 static int run(char **argv, bool want_output, char *out, size_t out_size) {
     int argc = 0;
     while (argv[argc] != NULL) {
@@ -343,7 +343,7 @@ static void assert_setting_refused(const char *config, const char *part) {
 
 static void test_daemon__settings_that_are_unsafe__exits_2(void **state) {
     (void)state;
-    // Deny by default: no certificates is no start, and plaintext stays on this machine.
+    // Deny by default: without certificates no start, and plaintext stays on this machine.
     assert_setting_refused("[db]\nconninfo=x\n", "server.ca_file");
     assert_setting_refused("[db]\nconninfo=x\n[server]\nca_file=a\nkey_file=b\n", "server.ca_file");
     assert_setting_refused("[db]\nconninfo=x\n[server]\ninsecure=true\nlisten=0.0.0.0:1\n",
@@ -374,7 +374,7 @@ static void test_daemon__print_commands__print_and_exit_0(void **state) {
     assert_true(strncmp(out, "test-svc ", 9) == 0);
     assert_int_equal(RUN(true, "--print-config-markdown"), 0);
     assert_non_null(strstr(out, "| `server.workers` | `TESTD_SERVER_WORKERS` |"));
-    // What is printed is a file that prints the same again.
+    // The printed settings are a file that prints the same again.
     assert_int_equal(RUN(true, "--print-config", "--config", config_path), 0);
     static char first[sizeof(out)];
     memcpy(first, out, sizeof(out));
@@ -403,7 +403,7 @@ static void test_daemon__sighup__reads_the_policy_again_and_goes_on(void **state
     assert_int_equal(RUN(true, "--config", config_path), 0);
     const char *changed = strstr(out, "policy of 2\n");
     assert_non_null(changed);
-    assert_non_null(strstr(changed, "quiesce\n")); // by the SIGTERM after it
+    assert_non_null(strstr(changed, "quiesce\n")); // from the SIGTERM after it
     assert_non_null(strstr(out, "\"authz.policy.loaded\""));
     assert_null(strstr(out, "authz.policy.refused"));
 }

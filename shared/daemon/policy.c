@@ -20,7 +20,7 @@ static bool faulty(err *e, const char *path, const char *what) {
     return err_set(e, ERR_INVALID_ARGUMENT, "POLICY_INVALID", "%.120s: %s", path, what);
 }
 
-// All of it, at most max bytes. *text is @owned.
+// Reads the whole file, at most max bytes. *text is @owned.
 static bool read_all(int fd, size_t max, char **text, size_t *len) {
     *text = malloc(max + 1);
     ASSERT(*text != NULL);
@@ -47,7 +47,7 @@ static bool open_policy(const char *path, int *fd, err *e) {
     if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         return faulty(e, path, "this is not a file");
     }
-    // Whoever may write it may do everything.
+    // The owner could grant itself every permission.
     if (st.st_uid != 0 && st.st_uid != geteuid()) {
         return faulty(e, path, "its owner is neither root nor the user of this service");
     }
@@ -82,10 +82,10 @@ out:
     return p;
 }
 
-// --- In force ----------------------------------------------------------------------------------------------------------
+// --- The policy in force -----------------------------------------------------------------------------------------------
 
 static void publish(const policy_file *f, const authz_policy *p) {
-    // 48 bits are exact in what a metric can hold; hex of it is the version.
+    // The version's 48 bits of hex are exact in a metric.
     const int64_t version = strtoll(authz_policy_version(p), NULL, 16);
     metric_set(metric_gauge("authz_policy_version", "",
                             "First 48 bits of the SHA-256 of the policy file in force"),

@@ -40,7 +40,7 @@ bool ready_file_write(ready_file *f, const char *path, str content, err *e) {
                 strerrordesc_np(errno));
         goto out;
     }
-    // Renamed only when it is whole: whoever sees the name sees all of the content.
+    // Renamed only when complete: a reader of the name sees the whole content.
     if (!write_all(fd, content) || fstat(fd, &status) != 0 || rename(temporary.ptr, path) != 0) {
         err_set(e, ERR_UNAVAILABLE, "READY_FILE", "cannot write %.120s: %s", path,
                 strerrordesc_np(errno));

@@ -1,4 +1,4 @@
-// Whether the merchant's balance bears a payout. Pure: the facts are what the ledger answered to the reservation.
+// Whether the merchant's balance covers a payout. Pure: the facts are the ledger's answer to the reservation.
 #ifndef CONTROL_FUNDS_RULES_H
 #define CONTROL_FUNDS_RULES_H
 
@@ -11,7 +11,7 @@ typedef enum funds_state { FUNDS_THERE, FUNDS_TOO_LOW, FUNDS_CLOSED } funds_stat
 
 typedef struct funds_facts {
     funds_state state;
-    bool with_fee; // the reservation was of the amount and its fee
+    bool with_fee; // the reservation included the fee
 } funds_facts;
 
 void funds_rule(const control_payout *p, const void *facts, control_verdict *out);

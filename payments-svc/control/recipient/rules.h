@@ -1,4 +1,4 @@
-// Whether a payout's recipient may be paid by it. Pure.
+// Whether a payout may go to its recipient. Pure.
 #ifndef CONTROL_RECIPIENT_RULES_H
 #define CONTROL_RECIPIENT_RULES_H
 
@@ -8,7 +8,7 @@
 #define RECIPIENT_CURRENCY "CURRENCY_MISMATCH"
 
 typedef struct recipient_facts {
-    bool found; // there is one of this id
+    bool found; // a recipient has this id
     str merchant_id, currency;
 } recipient_facts;
 

@@ -3,6 +3,6 @@
 
 #include "db/db.h"
 
-extern const db_stmt RECIPIENT_CHECK; // id, merchant, currency of each that there is
+extern const db_stmt RECIPIENT_CHECK; // id, merchant and currency of each existing recipient
 
 #endif

@@ -1,4 +1,4 @@
-// The recipients of a gathering, by one statement.
+// Loads the recipients of a gathering by one statement.
 #include "base/assert.h"
 #include "base/map.h"
 #include "control/recipient/recipient.h"
