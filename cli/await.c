@@ -1,4 +1,4 @@
-// payctl await: until a payout has come somewhere.
+// payctl await: waits until a payout has reached a state.
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "payments/v1/payout_service.pb-c.h"
 
 enum {
-    ONE_CALL_MS = 20000, // well within the deadline of a call
+    ONE_CALL_MS = 20000, // well within a call's deadline
     WAIT_MAX_MS = 24 * 3600 * 1000
 };
 
@@ -32,7 +32,7 @@ static bool read_duration(const char *text, int64_t *ms) {
     return unit_ms > 0 && *ms >= 1 && *ms <= WAIT_MAX_MS;
 }
 
-// One call after the other, each for a part of the time.
+// One call after another, each for a part of the time.
 static bool wait_for(cli *c, Payments__V1__AwaitPayoutRequest *request, int64_t ms,
                      const Payments__V1__AwaitPayoutResponse **answer, err *e) {
     const int64_t end_ms = clock_mono_ms(clock_system()) + ms;

@@ -1,4 +1,4 @@
-// payctl balance: what merchants have, and whether it is what the ledger's entries add up to.
+// payctl balance: the balances of merchants, and with a proof, whether the ledger's entries add up to them.
 #include <getopt.h>
 
 #include <jansson.h>
@@ -7,7 +7,7 @@
 #include "cli/cli.h"
 #include "payments/v1/merchant_service.pb-c.h"
 
-// False: a proof was asked for, and one of the balances is not what its entries add up to.
+// False: a proof was asked for, and the entries of some balance do not add up to it.
 static bool balance_rows(cli *c, table *t, const char *merchant, bool prove,
                          const Payments__V1__GetBalanceResponse *r) {
     bool all_proven = true;

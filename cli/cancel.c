@@ -1,4 +1,4 @@
-// payctl cancel: that a payout be not sent.
+// payctl cancel: asks that a payout not be sent.
 #include <getopt.h>
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-// payctl cases, case: what a person must look at, and what to do about it.
+// payctl cases, case: work that a person must look at, and the orders about it.
 #include <getopt.h>
 #include <openssl/sha.h>
 #include <pwd.h>
@@ -25,7 +25,7 @@ static const char *case_id(cli *c, const Payments__V1__Case *k) {
     return arena_printf(c->arena, "%lld/%s", (long long)k->book_id, k->case_id);
 }
 
-// The id of the item of the inbox that a case is about; NULL when it is about none. A subject that names a line has it behind the id.
+// The id of the inbox item that a case is about; NULL when there is none. A subject that names a line has the line behind the id.
 static char *inbox_id(cli *c, const Payments__V1__Case *k) {
     const size_t len = strcspn(k->subject_id, ":");
     return strcmp(k->subject_type, "inbox") != 0 || len != UUID_TEXT_LEN
@@ -33,7 +33,7 @@ static char *inbox_id(cli *c, const Payments__V1__Case *k) {
                : arena_printf(c->arena, "%.*s", (int)len, k->subject_id);
 }
 
-// An item as payctl inbox takes it: "UUID" of book 0, else "BOOK/UUID".
+// An item in the form that payctl inbox takes: "UUID" for book 0, else "BOOK/UUID".
 static const char *inbox_name(cli *c, int64_t book, const char *id) {
     return book == 0 ? id : arena_printf(c->arena, "%lld/%s", (long long)book, id);
 }
@@ -103,7 +103,7 @@ static void print_cases(cli *c, const Payments__V1__ListCasesResponse *all, bool
     }
 }
 
-// In place: kinds and orders are taken in either case, as the names of enums are.
+// In place. The user may write kinds and orders in upper or lower case.
 static char *upper(char *text) {
     for (char *at = text; *at != '\0'; at++) {
         *at = (char)(*at >= 'a' && *at <= 'z' ? *at - 'a' + 'A' : *at);
@@ -286,7 +286,7 @@ typedef struct case_doing {
     char key[2 * SHA256_DIGEST_LENGTH + 8];
 } case_doing;
 
-// The same command again is the same request: the key comes from what it says.
+// The same command again is the same request: its words make the key.
 static void make_key(cli *c, case_doing *d) {
     d->person = cli_person(c, d->person);
     const char *all = arena_printf(c->arena, "%s|%s|%s|%s|%s|%s", d->id, d->verb, d->value,
@@ -333,7 +333,7 @@ static bool do_resolve(cli *c, case_doing *d, ProtobufCMessage **answer, err *e)
                     &payments__v1__resolve_case_response__descriptor, answer, e);
 }
 
-// Of a case of the inbox that was resolved: the lines of the item that wait for somebody still.
+// After an inbox case is resolved: the lines of the item that still wait for a person.
 static void tell_what_is_left(cli *c, const Payments__V1__Case *k) {
     Payments__V1__ListExceptionsRequest request = PAYMENTS__V1__LIST_EXCEPTIONS_REQUEST__INIT;
     ProtobufCMessage *answer = NULL;

@@ -1,4 +1,4 @@
-// payctl connections, connection: how the links to the banks stand, and the brake.
+// payctl connections, connection: the state of the links to the banks, and the brake.
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,7 +53,7 @@ static const char *scope_text(cli *c, const Payments__V1__Pause *p) {
                : text;
 }
 
-// The options that name the same pause to `payctl connection`.
+// The options of `payctl connection` that name the same pause.
 static const char *scope_options(cli *c, const Payments__V1__Pause *p) {
     const char *text = p->connection[0] != '\0' ? p->connection : "all";
     const char *merchant =
@@ -107,7 +107,7 @@ static void print_connections(cli *c, const Payments__V1__ListConnectionsRespons
     }
 }
 
-// ordered: the answer to an order of somebody who may not see all connections; NULL: the list itself was asked for.
+// ordered: the answer to an order of a caller who may not see all connections. NULL: the caller asked for the list.
 static int show(cli *c, const ProtobufCMessage *ordered) {
     Payments__V1__ListConnectionsRequest request = PAYMENTS__V1__LIST_CONNECTIONS_REQUEST__INIT;
     ProtobufCMessage *answer = NULL;
@@ -145,7 +145,7 @@ static const char *joined(cli *c, char *const *words, size_t n) {
     return text;
 }
 
-// One sum has one number of decimals, which is its currency's.
+// Each sum has the number of decimals of its currency.
 static const char *limit_text(cli *c, const Payments__V1__Capability *k) {
     return k->n_currencies > 0 ? cli_money(c, k->amount_minor_max, k->currencies[0]) : "-";
 }

@@ -1,4 +1,4 @@
-// payctl deposits: money that came in, and what became of it.
+// payctl deposits: incoming money, and what became of it.
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>

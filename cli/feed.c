@@ -1,4 +1,4 @@
-// payctl feed: what happened to payouts, in order.
+// payctl feed: events of payouts, in order.
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +29,7 @@ static bool on_entries(void *arg, const ProtobufCMessage *m) {
                       x->payout_id, x->reason);
         }
     }
-    arena_reset(c->arena); // it may be followed for days
+    arena_reset(c->arena); // a follower may run for days
     return cli_output_ok();
 }
 

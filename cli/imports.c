@@ -17,7 +17,7 @@ enum {
     PAUSE_FIRST_MS = 50,
     PAUSE_MAX_MS = 1000,
     PAGE = 1000,
-    KEYS_MAX = 100, // imports of one file: those before were canceled, or found to have faults
+    KEYS_MAX = 100, // imports of one file: earlier ones were canceled or had faults
     FAILURES_MAX = 20
 };
 
@@ -35,7 +35,7 @@ static bool is_over(const import *x) {
            x->state == PAYMENTS__V1__IMPORT_STATE__IMPORT_STATE_CANCELED;
 }
 
-// All answers about one import have it as their only field.
+// The only field of every answer about one import is the import.
 static bool ask(cli *c, const char *method, const ProtobufCMessage *request,
                 const ProtobufCMessageDescriptor *type, const import **x, err *e) {
     ProtobufCMessage *answer = NULL;
@@ -69,7 +69,7 @@ typedef struct importing {
     progress bar;
 } importing;
 
-// The key is made of the file, so the same command goes on where it broke off. An import that came to nothing is followed by the next one.
+// The key comes from the file, so the same command goes on where it stopped. After an import that came to nothing, the next key is tried.
 static bool create(importing *p, err *e) {
     char hex[2 * SHA256_DIGEST_LENGTH + 1], name[256];
     const char *slash = strrchr(p->path, '/');
@@ -84,7 +84,7 @@ static bool create(importing *p, err *e) {
         if (!ask(p->c, "CreateImport", &r.base, &payments__v1__create_import_response__descriptor,
                  &p->x, e)) {
             if (strcmp(e->reason, "IDEMPOTENCY_KEY_REUSED") != 0) {
-                return false; // of a file with the same bytes and another name: the next one
+                return false; // of a file with the same bytes and another name: try the next key
             }
             continue;
         }
@@ -134,7 +134,7 @@ static void pause_ms(int64_t ms) {
     (void)nanosleep(&t, NULL);
 }
 
-// Asks until the import has left the state. The service may be restarting meanwhile: the import goes on without us.
+// Asks until the import has left the state. The service may restart meanwhile: the import goes on without payctl.
 static bool follow(importing *p, int state, const char *label, err *e) {
     int64_t ms = PAUSE_FIRST_MS;
     int failures = 0;
@@ -190,7 +190,7 @@ static bool add_faults(cli *c, const char *merchant, const char *id, json_t *lis
     return true;
 }
 
-// Rows that were refused go to stderr as faults do, unless all rows are a table.
+// Refused rows go to stderr, as faults do, unless all rows are shown as a table.
 static bool add_results(cli *c, const import *x, bool refused_only, json_t *list, table *t,
                         err *e) {
     Payments__V1__ListImportResultsRequest r = PAYMENTS__V1__LIST_IMPORT_RESULTS_REQUEST__INIT;

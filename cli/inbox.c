@@ -1,4 +1,4 @@
-// payctl inbox: what banks wrote, and what a person does about it.
+// payctl inbox: messages of banks, and a person's orders about them.
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +35,7 @@ static const char *item_id(cli *c, int64_t book, const char *id) {
     return arena_printf(c->arena, "%lld/%s", (long long)book, id);
 }
 
-// BOOK/UUID; a UUID alone is of book 0, as files are.
+// BOOK/UUID. A UUID alone means book 0, where files are.
 int64_t cli_inbox_book(cli *c, int64_t about, const char *inbox_id) {
     Payments__V1__GetInboxRequest request = PAYMENTS__V1__GET_INBOX_REQUEST__INIT;
     ProtobufCMessage *answer = NULL;
@@ -54,7 +54,7 @@ static bool split_id(cli *c, const char *text, int64_t *book, char **id) {
     const char *number = NULL, *rest = NULL;
     char *copy = arena_strdup(c->arena, text);
     ASSERT(copy != NULL);
-    copy[strcspn(copy, ":")] = '\0'; // a case names a line behind its item
+    copy[strcspn(copy, ":")] = '\0'; // a case names a line behind the item
     text = copy;
     *book = 0;
     *id = copy;
@@ -160,7 +160,7 @@ static bool collect_exceptions(cli *c, Payments__V1__ListExceptionsRequest *requ
     return true;
 }
 
-// As `payctl payout` takes it.
+// The name that `payctl payout` takes.
 static const char *payout_name(cli *c, const Payments__V1__InboxException *x) {
     return x->payout_id[0] == '\0' ? "-"
            : x->merchant_id[0] == '\0'
@@ -294,7 +294,7 @@ static int apply_item(cli *c, inbox_words *w, int64_t book, char *id) {
                       ((const Payments__V1__ApplyInboxResponse *)answer)->not_applied);
 }
 
-// Sends the bytes, in parts where they are too many for one message.
+// Sends the bytes, in parts when they are too many for one message.
 static bool send_repair(cli *c, Payments__V1__RepairInboxRequest *r, char *bytes, size_t len,
                         ProtobufCMessage **answer, err *e) {
     bool ok = true;

@@ -1,4 +1,4 @@
-// payctl merchants: create, deposit, list; by hand, or for all the merchants of a payout file.
+// payctl merchants: create, deposit, list. By hand, or for all merchants of a payout file.
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +27,7 @@ typedef struct asked {
     const char *person;
 } asked;
 
-// What a file's rows of one merchant and currency add up to.
+// The sum of a file's rows of one merchant and currency.
 typedef struct need {
     const char *merchant, *currency;
     int64_t sum;
@@ -42,7 +42,7 @@ static const char *joined(cli *c, char *const *words, size_t n) {
     return all;
 }
 
-// What was made is said for people at once, and with --json by the command at its end: made, an array.
+// People see each merchant at once. With --json the command prints the array `made` at its end.
 static void say_merchant(cli *c, const Payments__V1__Merchant *m, json_t *made) {
     if (c->json) {
         json_array_append_new(made, cli_to_json(&m->base));
@@ -176,7 +176,7 @@ static int by_merchant_and_currency(const void *a, const void *b) {
     return order != 0 ? order : strcmp(x->currency, y->currency);
 }
 
-// One need a merchant and currency of the file, sorted. Says what is wrong itself.
+// One need per merchant and currency of the file, sorted. Reports errors itself.
 static bool file_needs(cli *c, const payout_file *f, need **needs, size_t *n) {
     need *all = ARENA_ARRAY(c->arena, need, f->n);
     size_t kept = 0;
@@ -215,7 +215,7 @@ static int create_from(cli *c, const need *needs, size_t n, json_t *made) {
     return code;
 }
 
-// The file's own hash makes the key, so that the deposits of one file are made once.
+// The file's hash makes the key, so the deposits of one file are made once.
 static int deposit_from(cli *c, const payout_file *f, const need *needs, size_t n, json_t *made) {
     char hash[65];
     int code = EXIT_DONE;
@@ -263,7 +263,7 @@ static int make(cli *c, const asked *a, int verb, const char *id) {
                      : verb == CREATE ? create_one(c, id, a, made)
                      : verb == UPDATE ? update_one(c, id, a, made)
                                       : deposit_by_hand(c, a, id, made);
-    // also what came before a failure
+    // also what was made before a failure
     if (c->json && (code == EXIT_DONE || json_array_size(made) > 0)) {
         cli_print_value(json_pack("{s:O}", verb == DEPOSIT ? "deposits" : "merchants", made));
     }
@@ -271,7 +271,7 @@ static int make(cli *c, const asked *a, int verb, const char *id) {
     return code;
 }
 
-// One more of an option that may be given several times.
+// Adds one value of an option that may be given several times.
 static bool keep_word(char **words, size_t *n, size_t max, char *word) {
     if (*n == max) {
         (void)cli_usage("too many of one option");

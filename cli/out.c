@@ -69,7 +69,7 @@ int cli_close_output(int code) {
     }
     cli_print(stderr, "payctl: stdout could not be written: %s\n",
               strerror(why != 0 ? why : errno));
-    // These two say more: what was asked for was not done.
+    // These two codes say more: the command was not done.
     return code == EXIT_USAGE || code == EXIT_SERVICE ? code : EXIT_OUTPUT;
 }
 
@@ -87,7 +87,7 @@ const char *cli_money_text(cli *c, const char *minor, const char *currency_code)
         out[n++] = '-';
     }
     for (size_t i = 0; i < padded; i++) {
-        const size_t left = padded - i; // digits that are still to come, this one included
+        const size_t left = padded - i; // digits still to come, with this one
         if (left == exponent && exponent > 0) {
             out[n++] = '.';
         } else if (i > 0 && left > exponent && (left - exponent) % 3 == 0) {
@@ -176,7 +176,7 @@ void table_begin(table *t, size_t columns, uint32_t right_aligned, const char *c
     table_row(t, titles);
 }
 
-// A cell is one line: what would end it is taken out here, before the columns are measured.
+// A cell is one line: characters that would end the line are removed before the columns are measured.
 static const char *plain_cell(table *t, const char *cell) {
     if (str_is_plain(cell, strlen(cell))) {
         return cell;
@@ -201,7 +201,7 @@ void table_row(table *t, const char *const *cells) {
     t->n++;
 }
 
-// Characters, not bytes: continuation bytes of UTF-8 take no place.
+// Counts characters, not bytes: continuation bytes of UTF-8 have no width.
 static size_t width_of(const char *s) {
     size_t n = 0;
     for (; *s != '\0'; s++) {

@@ -1,4 +1,4 @@
-// What banks and clients wrote does not steer the terminal of the person who reads it.
+// Text of banks and clients cannot steer the reader's terminal.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

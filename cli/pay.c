@@ -1,4 +1,4 @@
-// payctl pay: a whole file, checked first, then registered and sent in bulk, then watched until it is done.
+// payctl pay: checks a whole file, registers and sends it in bulk, then watches it until it is done.
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,9 +10,9 @@
 
 enum {
     WATCH_IDS_MAX = 10000,
-    // one watch call; it is begun again while there is something to wait for
+    // one watch call; the next begins while something is left to wait for
     WATCH_SLICE_MS = 30000,
-    PAUSES_ASKED_MAX = 16 // rows of one chunk that are asked what they wait for
+    PAUSES_ASKED_MAX = 16 // rows of a chunk whose pause is asked for
 };
 
 static int by_merchant(const void *a, const void *b) {
@@ -30,7 +30,7 @@ static bool is_final(int state) {
            state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_CANCELED;
 }
 
-// A payout that waits for a person will not move while we wait.
+// A payout that waits for a person will not move while payctl waits.
 static bool is_resting(int state) {
     return is_final(state) || state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_HELD;
 }
@@ -72,7 +72,7 @@ static bool on_changes(void *arg, const ProtobufCMessage *m) {
     return count_resting(p) < map_count(p->by_payout);
 }
 
-// How many of the rows from `at` on are of the same merchant, at most what one call watches.
+// How many rows from `at` on are of the same merchant, up to what one call watches.
 static size_t watch_length(const payment *p, size_t at) {
     size_t n = 1;
     while (n < WATCH_IDS_MAX && at + n < p->file.n &&
@@ -103,7 +103,7 @@ static bool goes_alike(const payout_row *a, const payout_row *b) {
     return a->rail == b->rail && strcmp(a->connection, b->connection) == 0;
 }
 
-// Says once of each pause what the row waits for. An older service does not tell.
+// Tells each pause of the row once. An older service sends none.
 static void tell_pause(payment *p, const sent *s) {
     Payments__V1__GetPayoutTimelineRequest request =
         PAYMENTS__V1__GET_PAYOUT_TIMELINE_REQUEST__INIT;
@@ -125,7 +125,7 @@ static void tell_pause(payment *p, const sent *s) {
     }
 }
 
-// Of those that go the same way one is asked.
+// Asks for one row of each way to a bank.
 static void tell_pauses(payment *p, const sent *rows, size_t n) {
     const sent *asked[PAUSES_ASKED_MAX];
     size_t n_asked = 0;
@@ -141,7 +141,7 @@ static void tell_pauses(payment *p, const sent *rows, size_t n) {
     }
 }
 
-// A stream that breaks is begun again: the service may be restarting, and the payouts go on without us.
+// Begins a broken stream again: the service may be restarting, and the payouts go on meanwhile.
 static bool wait_all(payment *p, err *e) {
     bool ok = true;
     int failures = 0;
@@ -162,7 +162,7 @@ static bool wait_all(payment *p, err *e) {
     return ok;
 }
 
-// Pays the rows that are good.
+// Pays the good rows.
 static int pay_rows(payment *p, const char *path, bool wait) {
     err e = {0};
     bool ok = pay_send(p, &e);
@@ -200,7 +200,7 @@ typedef struct asked {
     bool wait, check_only, skip_bad, offline;
 } asked;
 
-// The service could not be asked about the rows, so none was sent.
+// The service could not check the rows, so none was sent.
 static int not_checked(payment *p, bool check_only, const err *e) {
     if (!check_only && p->c->json) {
         pay_report_json(p);
@@ -215,7 +215,7 @@ static int check_and_pay(payment *p, const char *path, const asked *q) {
     const bool checked = q->offline || pay_check(p, &e);
     pay_file_tell(&p->file, pay_file_name(path));
     if (!checked) {
-        // Lines that are bad already are told; what the service says of the others is told the next time.
+        // The bad lines are already told. The service's view of the other lines is told the next time.
         if (p->file.bad > 0 && !q->skip_bad && !pay_file_is_good(p->c, &p->file)) {
             (void)cli_failed(p->c, "check the other lines", &e);
             return EXIT_USAGE;

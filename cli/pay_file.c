@@ -1,4 +1,4 @@
-// Files of payctl: all their bytes, and payout files with what is wrong with them, in words.
+// Files of payctl: all their bytes, and payout files with their faults in words.
 #include "cli/pay_file.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 
 enum { LOAD_STEP = 64 << 10 };
 
-// A pipe has no size, so the room grows as the bytes come.
+// A pipe has no size, so the buffer grows as the bytes come.
 static bool load_all(FILE *in, size_t bytes_max, char **bytes, size_t *len, err *e) {
     size_t room = 0;
     for (;;) {

@@ -1,4 +1,4 @@
-// payctl pay: what its parts share. Private to cli.
+// Shared by the parts of payctl pay. Private to cli.
 #ifndef CLI_PAY_INTERNAL_H
 #define CLI_PAY_INTERNAL_H
 
@@ -9,11 +9,11 @@
 
 enum { PAY_STATES = 11 };
 
-// A row on its way. Strings are the file's, or in the run's arena.
+// A row on its way. Strings belong to the file or to the run's arena.
 typedef struct sent {
     const payout_row *row;
     const char *payout_id;
-    // The service refused the row: in words, by its name, and the field at fault, "" when it is not about one.
+    // Why the service refused the row: in words, by name, and the field at fault ("" when there is none).
     const char *error, *error_reason, *error_field;
     int state;
     const char *reason, *reason_text;
@@ -34,8 +34,8 @@ typedef struct payment {
 } payment;
 
 // --- pay_send.c --------------------------------------------------------------------------------------------------------
-// Asks the service what it would say of each row. Those that it would refuse become bad lines of the file, which are printed as others
-// are. False: it could not be asked.
+// Asks the service what it would answer to each row. A row that it would refuse becomes a bad line of the file. False: the service could
+// not be asked.
 bool pay_check(payment *p, err *e) WARN_UNUSED;
 // Registers the recipients of all rows and sends the payouts. False: stopped half way.
 bool pay_send(payment *p, err *e) WARN_UNUSED;

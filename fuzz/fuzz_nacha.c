@@ -1,4 +1,4 @@
-// Our reading of NACHA files, strict for what we write and lenient for what banks do. What is accepted adds up.
+// Our reader of NACHA files, strict for files that we write and lenient for files of banks. An accepted file adds up.
 #include "formats/nacha/nacha_inbound.h"
 #include "formats/nacha/nacha_read.h"
 #include "fuzz.h"

@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     } else {
         fuzz_check_refusal(&e);
     }
-    // One that we made is taken back, and not with other filters.
+    // A token of ours is taken with its filters, and with no others.
     char *made = page_token_make(a, filters, position, sizeof position);
     err_clear(&e);
     MUST(page_token_read(made, filters, position, sizeof position, &e));

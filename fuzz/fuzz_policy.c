@@ -1,4 +1,4 @@
-// The reader of policy files. What it takes must be decided the same way each time, and a caller never has more than the file says.
+// The reader of policy files. An accepted policy decides the same way each time, and a caller never has more than the file says.
 #include <string.h>
 
 #include "authz/authz.h"

@@ -1,4 +1,4 @@
-// The reader of settings files. A value that is taken can be written so that it reads the same.
+// The reader of settings files. An accepted value can be written so that it reads back the same.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +27,7 @@ static bool take(void *arg, const char *where, const char *section, const char *
     FILE *in = fmemopen(text, len, "rb");
     ASSERT(in != NULL);
     err again = {0};
-    // Escaping may make a line too long to be read back: that is the one excuse.
+    // Escaping may make a line too long to read back. No other failure is allowed.
     MUST(config_ini_parse(in, "again", read_back, (void *)(uintptr_t)value, &again) ||
          len > CONFIG_LINE_MAX);
     MUST(fclose(in) == 0);

@@ -1,4 +1,4 @@
-// A line of the heads file: what is taken is what would have been written.
+// A line of the heads file: an accepted line is exactly what we would have written.
 #include <string.h>
 
 #include "audit/head.h"

@@ -1,5 +1,5 @@
-// The wire checks against the messages of payments.v1: the first byte chooses the message. What they let pass must unpack, and
-// must pack to something that they let pass again.
+// The wire checks against the messages of payments.v1: the first byte chooses the message. A message that passes must unpack, and must pack
+// to bytes that pass again.
 #include "fuzz.h"
 #include "payments/v1/merchant_service.pb-c.h"
 #include "payments/v1/payout_service.pb-c.h"

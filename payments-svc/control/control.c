@@ -54,7 +54,7 @@ static bool ask_one(const control *k, const asking *q, db_conn *c, int64_t book_
     return true;
 }
 
-// Leaves those that no control has spoken against.
+// Keeps only payouts without a verdict.
 static void drop_decided(asking *q, const control_verdict *const *verdicts) {
     size_t kept = 0;
     for (size_t i = 0; i < q->n; i++) {

@@ -1,4 +1,4 @@
-// Who still points to a call, and what happens when nobody does.
+// References to a call, and what happens when the last one goes.
 #include <stdlib.h>
 
 #include "base/assert.h"
@@ -30,7 +30,7 @@ static void call_unlink(rpc_call *c) {
     pthread_mutex_unlock(&s->lock);
 }
 
-// Slices of the metadata belong to the call object of core: the array only is ours.
+// Slices of the metadata belong to core's call object. Only the array is ours.
 void call_free_slot(rpc_call *c) {
     grpc_metadata_array_destroy(&c->metadata);
     grpc_call_details_destroy(&c->details);
@@ -54,8 +54,8 @@ static void call_free(rpc_call *c) {
     grpc_call_unref(c->core);
     rpc_server *s = c->server;
     call_free_slot(c);
-    // The drain frees the server once the last call is gone: after this, nothing of it may be touched. Core's word that it
-    // has stopped is not enough: it may come while this thread still holds the call.
+    // The drain frees the server once the last call is gone: touch nothing of the server after this. Core may report the stop while this
+    // thread still holds the call, so that report is not enough.
     pthread_mutex_lock(&s->lock);
     if (atomic_fetch_sub(&s->alive, 1) == 1 && atomic_load(&s->closing)) {
         pthread_cond_broadcast(&s->changed);

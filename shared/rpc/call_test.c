@@ -1,4 +1,4 @@
-// The rules of a call's arrival that need no call: how little time and how large a message is refused.
+// The rules for an arriving call that need no call: when its deadline is too short, and when its message is too large.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -13,9 +13,9 @@ static void test_deadline__less_than_5_ms_left__too_short(void **state) {
     assert_true(deadline_too_short(now_ms + 4, now_ms));
     assert_false(deadline_too_short(now_ms + 5, now_ms));
     assert_true(deadline_too_short(now_ms, now_ms));
-    assert_true(deadline_too_short(now_ms - 1, now_ms)); // over already
+    assert_true(deadline_too_short(now_ms - 1, now_ms)); // already over
     assert_true(deadline_too_short(INT64_MAX - 1, INT64_MAX - 5));
-    assert_false(deadline_too_short(INT64_MAX, INT64_MAX - 1)); // none
+    assert_false(deadline_too_short(INT64_MAX, INT64_MAX - 1)); // no deadline
 }
 
 static void test_message__more_than_the_limit__too_large(void **state) {
@@ -28,7 +28,7 @@ static void test_message__more_than_the_limit__too_large(void **state) {
     assert_int_equal(e.code, ERR_RESOURCE_EXHAUSTED);
     assert_string_equal(e.reason, "MESSAGE_TOO_LARGE");
     assert_string_equal(e.message, "the request has 1025 bytes, and at most 1024 are taken");
-    assert_int_equal(e.retry_after_ms, 0); // it never fits: not to be sent again
+    assert_int_equal(e.retry_after_ms, 0); // too large forever: do not send it again
     assert_false(e.flags & ERR_RETRIABLE);
 }
 

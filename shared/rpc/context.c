@@ -1,4 +1,4 @@
-// Who calls, and under which trace and request ids.
+// The caller of a call, and its trace and request ids.
 #include <stdio.h>
 #include <string.h>
 
@@ -25,7 +25,7 @@ static bool is_all_zero(str s) {
 }
 
 bool trace_parse(str header, char trace_id[33]) {
-    // version "00": 00-<32 hex>-<16 hex>-<2 hex>; later versions may be longer but begin the same way.
+    // version "00": 00-<32 hex>-<16 hex>-<2 hex>. Later versions may be longer but begin the same way.
     enum { LEN = 55, TRACE_AT = 3, SPAN_AT = 36, FLAGS_AT = 53 };
     if (header.len < LEN || (header.len > LEN && header.ptr[LEN] != '-')) {
         return false;
@@ -44,7 +44,7 @@ bool trace_parse(str header, char trace_id[33]) {
     return true;
 }
 
-// What may stand in logs and headers without quoting.
+// Only characters that need no quoting in logs and headers.
 static bool request_id_ok(str s) {
     if (s.len == 0 || s.len >= RPC_REQUEST_ID_MAX) {
         return false;
@@ -61,13 +61,13 @@ static bool request_id_ok(str s) {
 
 enum { TRACE_BYTES = 16, SPAN_BYTES = 8 };
 
-// All zero is not an id.
+// All zeros are not an id.
 static void id_hex(uint8_t *bytes, size_t n, char *out) {
     bytes[0] |= 1;
     str_hex(bytes, n, out);
 }
 
-// What a gateway says of whom it acts for. What cannot be understood must not be taken for nothing.
+// Reads whom a gateway acts for. A value that cannot be read is an error, never "nobody".
 static void read_claim(rpc_call *c, bool person, str value) {
     authz_claim *claim = &c->claim;
     str bad;

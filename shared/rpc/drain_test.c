@@ -1,4 +1,4 @@
-// Start and stop: a server that cannot be right does not start, and one that stops answers everybody.
+// Start and stop: a server with wrong options does not start, and a server that stops answers every call.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -106,7 +106,7 @@ static void test_drain__calls_under_way__finish(void **state) {
         pthread_join(w[i].thread, NULL);
         assert_true(w[i].ok);
     }
-    // Nobody listens any more.
+    // Nobody listens anymore.
     worker after;
     launch(&after, &f, ECHO_PATH("Echo"), 0);
     pthread_join(after.thread, NULL);
@@ -135,7 +135,7 @@ static void test_drain__new_calls_meanwhile__are_told_why(void **state) {
     assert_int_equal(pthread_create(&told.thread, NULL, follow_main, &told), 0);
     assert_true(fixture_wait_for(&f.echo.streams_followed, 1, 3000));
     assert_int_equal(pthread_create(&drain, NULL, drain_main, &f), 0);
-    pthread_join(told.thread, NULL); // the stream's end says that the drain has begun
+    pthread_join(told.thread, NULL); // the end of the stream shows that the drain has begun
     worker refused;
     launch(&refused, &f, ECHO_PATH("Echo"), 0);
     pthread_join(refused.thread, NULL);
@@ -166,7 +166,7 @@ static void test_drain__streams__hear_unavailable(void **state) {
                       .timeout_ms = 2000,
                       .path = "/grpc.health.v1.Health/Check"};
     raw_result r;
-    raw_call_run(&check, &r); // by then the watch is there as well
+    raw_call_run(&check, &r); // by then the watch has arrived, too
     int64_t begun_ms = fixture_now_ms();
     rpc_server_drain(f.server, 10000);
     assert_true(fixture_now_ms() - begun_ms < 2000);
@@ -189,7 +189,7 @@ static void test_drain__grace_over__every_call_is_answered(void **state) {
     o.workers = 2;
     fixture f;
     fixture_start(&f, &o);
-    enum { N = 8 }; // two at work that hear of nothing, four in the queue, two late
+    enum { N = 8 }; // two run and notice nothing, four wait in the queue, two come late
     worker w[N];
     for (int i = 0; i < 2; i++) {
         launch(&w[i], &f, ECHO_PATH("Late"), 3000);
@@ -200,7 +200,7 @@ static void test_drain__grace_over__every_call_is_answered(void **state) {
     }
     assert_true(fixture_wait_for(&f.echo.running, 4, 3000));
     struct timespec t = {.tv_nsec = 200000000};
-    clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL); // the others reach the queue
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL); // the other calls reach the queue
     int64_t begun_ms = fixture_now_ms();
     rpc_server_drain(f.server, 200);
     for (int i = 0; i < N; i++) {
@@ -212,7 +212,7 @@ static void test_drain__grace_over__every_call_is_answered(void **state) {
             fail_msg("call %d was answered after %d ms", i, (int)(w[i].ended_ms - begun_ms));
         }
     }
-    assert_int_equal(atomic_load(&f.echo.running), 0); // and no handler was left behind
+    assert_int_equal(atomic_load(&f.echo.running), 0); // no handler was left behind
     rpc_client_destroy(f.client);
     echo_service_stop(&f.echo);
 }
@@ -243,7 +243,7 @@ static void test_drain__stalled_reader__is_cut_off(void **state) {
     assert_true(fixture_wait_for(&f.echo.count_sent, 1, 3000));
     int64_t begun_ms = fixture_now_ms();
     rpc_server_drain(f.server, 300);
-    assert_true(fixture_now_ms() - begun_ms < 1400); // did not wait for the reader
+    assert_true(fixture_now_ms() - begun_ms < 1400); // the drain did not wait for the reader
     void *status = NULL;
     pthread_join(thread, &status);
     assert_int_not_equal((int)(intptr_t)status, ERR_OK);
@@ -396,7 +396,7 @@ static void test_start__port_taken__refused(void **state) {
     char listen[64];
     snprintf(listen, sizeof(listen), "127.0.0.1:%d", rpc_server_port(f.server));
     o.listen = listen;
-    expect_no_start(&o, "LISTEN_FAILED"); // and does not share it in silence
+    expect_no_start(&o, "LISTEN_FAILED"); // does not share the port in silence
     fixture_stop(&f, 1000);
 }
 

@@ -1,4 +1,4 @@
-// grpc.health.v1: what a load balancer or an orchestrator asks.
+// grpc.health.v1, for load balancers and orchestrators.
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,7 +73,7 @@ void health_set_draining(health *h) {
     atomic_fetch_add(&h->version, 1);
 }
 
-// A service serves when it and the server as a whole do.
+// A service is SERVING when the service and the whole server are.
 static serving_status status_of(health *h, const char *service) {
     serving_status status = STATUS(SERVICE_UNKNOWN);
     pthread_mutex_lock(&h->lock);

@@ -1,4 +1,4 @@
-// What a stranger, a broken client and a crowd can do to a server: they get an answer, and it goes on.
+// Strangers, broken clients and crowds: each gets an answer, and the server goes on.
 #include <arpa/inet.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -84,8 +84,8 @@ static void test_message__truncated__refused(void **state) {
                               5);
     assert_int_equal(r.status, ERR_INVALID_ARGUMENT);
     assert_string_equal(r.e.reason, "MALFORMED_MESSAGE");
-    assert_true(strlen(r.request_id) == 36); // to ask about it
-    r = send_bytes("\x32\x01\xff", 3);       // packed varint without end: only unpacking sees it
+    assert_true(strlen(r.request_id) == 36); // the client can ask about the call
+    r = send_bytes("\x32\x01\xff", 3);       // packed varint without end: only unpacking finds it
     assert_int_equal(r.status, ERR_INVALID_ARGUMENT);
     assert_string_equal(r.e.reason, "MALFORMED_MESSAGE");
 }
@@ -123,7 +123,7 @@ static void test_message__never_sent__deadline(void **state) {
 
 enum { MESSAGE_MAX = 4 * 1024 * 1024 }; // of fixture_options
 
-// An EchoRequest of exactly this many bytes: one field that the schema does not know.
+// An EchoRequest of exactly len bytes: one field that the schema does not know.
 static raw_result send_large(size_t len) {
     const uint8_t head[] = {0x7a, 0, 0, 0, 0}; // field 15 and its length, a varint of four bytes
     uint8_t *bytes = calloc(1, len);
@@ -230,7 +230,7 @@ static void test_metadata__huge__refused(void **state) {
     call.request_id = value;
     raw_result r;
     raw_call_run(&call, &r);
-    // Core says so, or closes the connection while the rest of it is still being written.
+    // Core answers, or closes the connection while the client still writes.
     if (r.status != ERR_RESOURCE_EXHAUSTED && r.status != ERR_UNAVAILABLE) {
         fail_msg("%d: %s", r.status, r.text);
     }
@@ -261,7 +261,7 @@ static void test_identity__foreign_authority__no_connection(void **state) {
     (void)state;
     raw_result r = call_as("foreign", "ca", ECHO_PATH("Echo"));
     assert_int_equal(r.status, ERR_UNAVAILABLE);
-    // and a client that does not trust the server
+    // a client that does not trust the server
     r = call_as("client", "other-ca", ECHO_PATH("Echo"));
     assert_int_equal(r.status, ERR_UNAVAILABLE);
 }
@@ -275,7 +275,8 @@ static void test_identity__not_on_the_list__denied(void **state) {
     assert_int_equal(r.status, ERR_PERMISSION_DENIED);
     r = call_as("stranger", "ca", "/no.such/Method");
     assert_int_equal(r.status, ERR_PERMISSION_DENIED);
-    r = call_as("stranger", "ca", "/grpc.health.v1.Health/Check"); // health is for all of ours
+    // every client of our CA may ask for health
+    r = call_as("stranger", "ca", "/grpc.health.v1.Health/Check");
     assert_int_equal(r.status, ERR_OK);
 }
 
@@ -325,8 +326,8 @@ static void put_header(strbuf *b, str name, const char *value) {
     strbuf_add_c(b, value);
 }
 
-// One Echo with an empty message, in bytes of our own: a client of core would end so short a call itself, unsent. The answer
-// is left unread. A socket for the caller to close.
+// Sends one Echo with an empty message, as bytes of our own: a client of core would end so short a call itself, unsent. Does not read the
+// answer. The caller closes the socket.
 static int send_echo(int port, const char *timeout) {
     char memory[2][1024];
     strbuf headers, wire;
@@ -373,7 +374,7 @@ static void test_deadline__4_ms_left__refused_before_the_handler(void **state) {
     int fd = send_echo(port, "5S");
     assert_true(wait_for_metric(answered, answered_before + 1, 5000)); // so these bytes are a call
     close(fd);
-    // On a busy machine core may end the call before it hands it over, and then there is nothing to refuse.
+    // On a busy machine core may end the call before our server sees it. Then there is nothing to refuse.
     bool seen = false;
     for (int i = 0; i < 20 && !seen; i++) {
         fd = send_echo(port, "4m");
@@ -381,7 +382,8 @@ static void test_deadline__4_ms_left__refused_before_the_handler(void **state) {
         close(fd);
     }
     assert_true(seen);
-    assert_int_equal(metric_value(answered), answered_before + 1); // the handler never saw them
+    // the handler never saw these bytes
+    assert_int_equal(metric_value(answered), answered_before + 1);
     fixture_stop(&plain, 5000);
 }
 
@@ -442,9 +444,9 @@ static void test_stream__slow_reader__is_waited_for_and_bounded(void **state) {
     assert_true(fixture_wait_for(&f.echo.count_sent, 1, 3000));
     int64_t until_ms = fixture_now_ms() + 400;
     while (fixture_now_ms() < until_ms) {
-        assert_int_equal(still_usable(NULL), 0); // others are served meanwhile
+        assert_int_equal(still_usable(NULL), 0); // meanwhile other clients are served
     }
-    // flow control held it back: memory does not hold the rest
+    // flow control held the stream back: the messages do not pile up in memory
     assert_true(atomic_load(&f.echo.count_sent) < 190);
     pthread_join(thread, NULL);
     assert_int_equal(r.result.status, ERR_OK);
@@ -494,7 +496,7 @@ static void test_overload__refused_at_once_with_retry_info(void **state) {
         assert_int_equal(pthread_create(&members[i].thread, NULL, member_main, &members[i]), 0);
     }
     assert_true(fixture_wait_for(&small.echo.running, 1, 3000));
-    // Health does not queue behind business.
+    // Health does not queue behind business calls.
     raw_call health = {.target = small.target,
                        .ca = "ca",
                        .cert = "client",
@@ -517,7 +519,7 @@ static void test_overload__refused_at_once_with_retry_info(void **state) {
             refused++;
         }
     }
-    // One works and two wait; or only two came in before the worker had taken the first out of the queue.
+    // One runs and two wait. Or only two came in before the worker had taken the first out of the queue.
     assert_in_range(ok, 2, 3);
     assert_int_equal(refused, N - ok);
     assert_true(fixture_call(small.client, ECHO_PATH("Echo"), "", 0, 5000, a, &response, &e));
@@ -572,7 +574,7 @@ static void test_queue__deadline_passes_while_waiting__handler_is_not_run(void *
     pthread_join(busy.thread, NULL);
     assert_true(busy.ok);
     assert_true(fixture_call(small.client, ECHO_PATH("Echo"), "", 0, 5000, a, &response, &e));
-    assert_int_equal(atomic_load(&small.echo.saw_cancel), before); // it never began
+    assert_int_equal(atomic_load(&small.echo.saw_cancel), before); // the call never began
     arena_destroy(a);
     fixture_stop(&small, 5000);
 }

@@ -1,4 +1,4 @@
-// That OpenSSL is there for as long as core's threads may be: until the process has ended, not only until main has.
+// OpenSSL stays usable until the process ends, not only until main returns: core's threads may need it.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,9 +22,9 @@ static void test_init__core_and_openssl__work(void **state) {
     assert_int_equal(RAND_bytes(bytes, sizeof(bytes)), 1);
 }
 
-// Runs after what OpenSSL would register for itself: that was later.
+// Runs after OpenSSL's own exit handler, which would be registered later.
 static void openssl_is_still_there(void) {
-    if (OPENSSL_init_crypto(0, NULL) != 1) { // what it answers once it has cleaned up
+    if (OPENSSL_init_crypto(0, NULL) != 1) { // OpenSSL's answer after its cleanup
         fprintf(stderr, "OpenSSL has cleaned up while threads of core may still use it\n");
         _exit(1);
     }

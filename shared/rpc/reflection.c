@@ -1,5 +1,5 @@
-// grpc.reflection.v1 (and v1alpha, which has the same messages): serves the files of a FileDescriptorSet by name and by
-// symbol, each with all that it imports. The set is read with the wire cursor: protobuf-c has no descriptor.proto.
+// grpc.reflection.v1 (and v1alpha, which has the same messages): serves the files of a FileDescriptorSet by name and by symbol, each with
+// all its imports. The wire cursor reads the set, because protobuf-c has no descriptor.proto.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,7 @@ enum {
     NESTING_MAX = 16,
     LISTED_MAX = 64,
     REQUEST_MEMORY_MAX = 256 * 1024,
-    REQUESTS_MAX = 10000 // of one stream
+    REQUESTS_MAX = 10000 // per stream
 };
 
 // Field numbers of google/protobuf/descriptor.proto.
@@ -234,7 +234,7 @@ static void answer_error(arena *a, reflection_response *out, err_code code, cons
     out->error_response = error;
 }
 
-// The file and everything it imports, the file first.
+// The file first, then everything that it imports.
 static void answer_file(const reflection *r, arena *a, reflection_response *out, size_t index) {
     if (index == r->n_files) {
         answer_error(a, out, ERR_NOT_FOUND, "there is no such file or symbol");
@@ -306,7 +306,7 @@ static void answer(const reflection *r, arena *a, const reflection_request *aske
 void reflection_stream(rpc_call *c, void *self, const ProtobufCMessage *request) {
     (void)request; // bidirectional: requests are read here
     const reflection *r = self;
-    // The response holds pointers into the set, so that the memory of one exchange does not grow with the schema.
+    // The response holds pointers into the set, so the memory of one exchange does not grow with the schema.
     arena *a = arena_create(REQUEST_MEMORY_MAX);
     err e = {0};
     bool ok = true;

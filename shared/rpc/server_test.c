@@ -32,7 +32,7 @@ static int stop(void **state) {
     return 0;
 }
 
-// After each test the server must be as good as new.
+// After each test the server must still answer.
 static int still_usable(void **state) {
     (void)state;
     arena *a = arena_create(65536);
@@ -105,7 +105,7 @@ static void test_unary__failures__carry_details(void **state) {
     assert_string_equal(e.message, "caf"); // a broken character never leaves the process
 }
 
-// How often a client with two retries asks for a failure of this code, as the server counts it.
+// How often a client with two retries asks for this failure, as the server counts the calls.
 static int64_t times_asked(const char *text, err_code code) {
     metric *handled = fixture_handled("Fail", code);
     const int64_t before = metric_value(handled);
@@ -128,13 +128,13 @@ static void test_unary__unavailable__is_retried(void **state) {
 static void test_unary__other_failures__are_not_retried(void **state) {
     (void)state;
     assert_int_equal(times_asked("field", ERR_INVALID_ARGUMENT), 1);
-    // though it says when to come back
+    // not again, although the answer has a time to wait
     assert_int_equal(times_asked("retry", ERR_RESOURCE_EXHAUSTED), 1);
     assert_int_equal(times_asked("aborted", ERR_ABORTED), 1);
     assert_int_equal(times_asked("cut", ERR_INTERNAL), 1);
 }
 
-// Slow ones first, so that the answers come in another order than the calls were made; one fails, and one runs out of time.
+// Slow calls first, so that answers come in another order than the calls. One call fails, and one runs out of time.
 static void test_flight__answers_as_they_come__each_to_its_call(void **state) {
     (void)state;
     enum { SLOW, FAIL, LATE, ECHO_0, CALLS = 40 };
@@ -205,7 +205,7 @@ static void *next_answered(rpc_flight *flight, arena *a) {
     return tag;
 }
 
-// All workers are held up, by calls that go on until one that needs no worker has been answered.
+// All workers are busy until a call that needs no worker has been answered.
 static void test_unary__never_waits__small_needs_no_worker_large_does(void **state) {
     (void)state;
     enum { WORKERS = 8 }; // of the fixture
@@ -250,7 +250,7 @@ static void test_deadline__passes_while_working__client_is_told(void **state) {
     int before = atomic_load(&f.echo.saw_cancel);
     int64_t begun_ms = fixture_now_ms();
     assert_false(fixture_call(f.client, ECHO_PATH("Slow"), "", 5000, 200, a, &response, &e));
-    // Both sides watch the same deadline, and either may be the first to say so.
+    // Both sides watch the same deadline. Either may report it first.
     assert_true(e.code == ERR_DEADLINE_EXCEEDED || e.code == ERR_ABORTED);
     assert_true(e.flags & ERR_RETRIABLE);
     assert_true(fixture_now_ms() - begun_ms < 2000);
@@ -314,7 +314,7 @@ static void test_unary__64_at_once__each_gets_its_own_answer(void **state) {
 
 static void test_unary__late_answers_from_another_thread(void **state) {
     (void)state;
-    run_callers(ECHO_PATH("Late")); // far more than there are workers
+    run_callers(ECHO_PATH("Late")); // far more calls than workers
 }
 
 static void test_unary__large_response__arrives(void **state) {
@@ -364,7 +364,7 @@ static void test_stream__runs_to_its_end(void **state) {
     assert_int_equal(s.next, 1000);
     assert_true(s.in_order);
     s = (seen){.in_order = true};
-    assert_true(stream(ECHO_PATH("Count"), 0, &s, 10000, &e)); // an empty one
+    assert_true(stream(ECHO_PATH("Count"), 0, &s, 10000, &e)); // an empty stream
     assert_int_equal(s.next, 0);
 }
 
@@ -418,7 +418,7 @@ static void test_stream__more_than_allowed__refused_at_once(void **state) {
         pthread_join(threads[i], NULL);
         assert_int_equal(ended[i].code, ERR_DEADLINE_EXCEEDED);
     }
-    // And the places come back, once the handlers have heard of it too.
+    // The places come back once the handlers have noticed, too.
     assert_true(fixture_wait_for(&f.echo.saw_cancel, ended_before + N, 3000));
     struct timespec t = {.tv_nsec = 50000000};
     clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);

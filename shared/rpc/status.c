@@ -12,7 +12,7 @@
 #include "rpc/wire_internal.h"
 
 enum {
-    DETAIL_MAX = 1024,             // bytes of one packed detail: every text in an err is bounded
+    DETAIL_MAX = 1024,             // bytes of one packed detail: every text of an err is bounded
     PARSE_MEMORY_MAX = 256 * 1024, // for a peer's Status
     DETAILS_MAX = 4
 };
@@ -46,7 +46,7 @@ void status_clean_text(const char *in, char *out, size_t out_len) {
     if (str_is_text(out, n)) {
         return;
     }
-    // Cut in the middle of a character, or never was text: keep what every reader can show.
+    // The text was cut in the middle of a character, or never was UTF-8: keep what every reader can show.
     for (size_t i = 0; i < n; i++) {
         if ((uint8_t)out[i] >= 0x80) {
             out[i] = '?';
@@ -96,7 +96,7 @@ static void add_bad_request(details *d, const char *field, char *message) {
     details_add(d, &bad.base);
 }
 
-// A time to wait goes with each answer whose repeat helps, so that a client can tell it from one that is too large for ever.
+// Every error that a retry helps carries a time to wait. So a client can tell "full for now" from "too large forever".
 static int32_t retry_after_of(const err *e) {
     const bool helps = e->code == ERR_UNAVAILABLE ||
                        (e->code == ERR_RESOURCE_EXHAUSTED && (e->flags & ERR_RETRIABLE) != 0);

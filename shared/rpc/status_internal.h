@@ -11,10 +11,10 @@
 
 // Packs code, message, ErrorInfo, and RetryInfo, BadRequest and RequestInfo where they apply. @owned: grpc_slice_unref.
 grpc_slice status_pack(const err *e, const char *domain, const char *request_id);
-// Takes reason, field and retry delay out of the bytes into *e, whose code and message stand already. Bytes that are not
-// a Status are ignored: the code alone is the truth.
+// Reads reason, field and retry delay into *e, whose code and message are already set. Ignores bytes that are not a Status: then the code
+// alone counts.
 void status_parse(str bytes, err *e);
-// The message made safe for a protobuf string: what is not UTF-8 becomes '?'.
+// Makes the message safe for a protobuf string: each byte that is not UTF-8 becomes '?'.
 void status_clean_text(const char *in, char *out, size_t out_len);
 
 #endif

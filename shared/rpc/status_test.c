@@ -52,7 +52,7 @@ static void test_status__a_repeat_helps__says_after_what_time(void **state) {
     (void)state;
     assert_int_equal(told_to_wait(ERR_UNAVAILABLE, 0), RPC_RETRY_AFTER_MS);
     assert_int_equal(told_to_wait(ERR_RESOURCE_EXHAUSTED, ERR_RETRIABLE), RPC_RETRY_AFTER_MS);
-    assert_int_equal(told_to_wait(ERR_RESOURCE_EXHAUSTED, 0), 0); // it is too large, and stays so
+    assert_int_equal(told_to_wait(ERR_RESOURCE_EXHAUSTED, 0), 0); // too large forever
     assert_int_equal(told_to_wait(ERR_NOT_FOUND, 0), 0);
 }
 

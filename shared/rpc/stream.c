@@ -1,4 +1,4 @@
-// Streams: blocking writes and reads of the stream's own thread on top of tags that come back on a CQ thread.
+// Streams: the stream's own thread writes and reads, and blocks until the tag comes back on a CQ thread.
 #include <string.h>
 
 #include "base/assert.h"
@@ -51,7 +51,7 @@ static void wait_until(rpc_call *c, int64_t until_ms) {
     (void)cond_wait_until(&c->changed, &c->lock, &until);
 }
 
-// The tag of a write must come back before its memory may go, so a reader that takes nothing is cut off, not left.
+// The memory of a write may go only after its tag has come back. So a reader that takes nothing is cut off.
 static bool wait_written(rpc_call *c) {
     const int64_t until_ms = mono_ms() + RPC_WRITE_STALL_MS;
     bool cut_off = false;
@@ -93,7 +93,7 @@ bool stream_write(rpc_call *c, const ProtobufCMessage *m) {
     grpc_slice_unref(bytes);
     ops[n].op = GRPC_OP_SEND_MESSAGE;
     ops[n++].data.send_message.send_message = body;
-    c->write_busy = true; // nobody else looks before the batch is started
+    c->write_busy = true; // no other thread looks before the batch is started
     call_ref(c);
     grpc_call_error error = grpc_call_start_batch(c->core, ops, n, &c->tag_write, NULL);
     bool ok = error == GRPC_CALL_OK;
@@ -136,7 +136,7 @@ bool stream_read(rpc_call *c, grpc_slice *bytes) {
     while (c->read_busy && !rpc_cancelled(c) && mono_ms() < until_ms) {
         wait_until(c, until_ms < c->deadline_ms ? until_ms : c->deadline_ms);
     }
-    // When we stop waiting the tag is still out: it holds its own reference, and the end of the call brings it back.
+    // After a timeout the tag is still out. It holds its own reference, and the end of the call brings it back.
     bool ok = !c->read_busy && c->read_ok && c->read_buffer != NULL;
     pthread_mutex_unlock(&c->lock);
     if (!ok) {

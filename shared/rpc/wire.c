@@ -8,11 +8,11 @@
 
 enum { VARINT_MAX = 10, TAG_VARINT_MAX = 5, FIELD_NUMBER_MAX = (1 << 29) - 1, PATH_MAX_LEN = 160 };
 
-// A message that the walk is inside of. The walk keeps its own stack, so that input cannot exhaust ours.
+// A message that the walk is inside. The walk keeps its own stack, so input cannot exhaust the thread's.
 typedef struct level {
     str bytes;
     size_t at;         // the next field
-    size_t field_from; // where the field that led deeper begins: for the path of an error
+    size_t field_from; // start of the field that led deeper: for the path of an error
     const ProtobufCMessageDescriptor *type;
     const ProtobufCFieldDescriptor *field;
 } level;
@@ -40,7 +40,7 @@ static bool skip(str bytes, size_t *at, size_t n) {
 
 bool wire_next(str bytes, size_t *at, wire_field *out) {
     uint64_t value = 0;
-    // As tight as protobuf-c's own reader or tighter: both must see the same fields.
+    // As strict as protobuf-c's reader, or stricter: both must see the same fields.
     if (!read_varint(bytes, at, TAG_VARINT_MAX, &value) || value > UINT32_MAX) {
         return false;
     }
@@ -98,7 +98,7 @@ static bool wire_type_fits(const ProtobufCFieldDescriptor *field, int wire_type)
            (may_be_packed && wire_type == PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED);
 }
 
-// How many fields of this number stand before `end`: the index of a repeated element. Only errors pay for it.
+// How many fields of this number come before `end`: the index of a repeated element. Only errors need it.
 static size_t index_of(const level *l, size_t end) {
     size_t n = 0;
     wire_field f;
@@ -130,7 +130,7 @@ static bool refuse(const level *stack, size_t depth, err_code code, const char *
     return err_set_field(e, code, reason, path, "%s", message);
 }
 
-// One field of the innermost message. May push the message that it holds.
+// Checks one field of the innermost message. May push the message in that field.
 static bool check_field(level *stack, size_t *depth, err *e) {
     level *l = &stack[*depth - 1];
     l->field = NULL;
@@ -149,7 +149,7 @@ static bool check_field(level *stack, size_t *depth, err *e) {
                       "the field has another type than the schema says", e);
     }
     if (l->field->type == PROTOBUF_C_TYPE_STRING) {
-        ASSERT(f.bytes.ptr != NULL); // its wire type was checked
+        ASSERT(f.bytes.ptr != NULL); // its wire type has been checked
         if (memchr(f.bytes.ptr, '\0', f.bytes.len) != NULL) {
             return refuse(stack, *depth, ERR_INVALID_ARGUMENT, "EMBEDDED_NUL",
                           "the text contains a NUL character", e);
@@ -195,7 +195,7 @@ static void *unpack_alloc(void *self, size_t size) {
     return p;
 }
 
-static void unpack_free(void *self, void *p) { // the arena frees all at once
+static void unpack_free(void *self, void *p) { // the arena frees everything at once
     (void)self;
     (void)p;
 }

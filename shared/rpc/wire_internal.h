@@ -1,4 +1,4 @@
-// Reading the protobuf wire format without trusting it: a cursor over fields, and the checks that protobuf-c leaves out.
+// Reads the protobuf wire format without trusting it: a cursor over fields, and the checks that protobuf-c leaves out.
 #ifndef RPC_WIRE_INTERNAL_H
 #define RPC_WIRE_INTERNAL_H
 
@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
-enum { WIRE_DEPTH_MAX = 32 }; // nested messages; deeper is refused before anything recurses
+enum { WIRE_DEPTH_MAX = 32 }; // nested messages; deeper ones are refused before anything recurses
 
 typedef struct wire_field {
     uint32_t number;
@@ -18,7 +18,7 @@ typedef struct wire_field {
     str bytes; // of a length-delimited field
 } wire_field;
 
-// Reads the field at *at (an offset into bytes) and moves it on. False when the bytes are not a field.
+// Reads the field at *at (an offset into bytes) and moves *at behind it. False when the bytes are not a field.
 bool wire_next(str bytes, size_t *at, wire_field *out) WARN_UNUSED;
 
 // Checks a message against its descriptor without unpacking it: well-formed, nested at most WIRE_DEPTH_MAX deep, wire types as

@@ -1,4 +1,4 @@
-// The wire checks: what protobuf-c would let pass, and what must never crash.
+// The wire checks: what protobuf-c would accept, and what must never crash.
 #include "rpc/wire_internal.h"
 
 #include <setjmp.h>
@@ -15,7 +15,7 @@
 
 static void expect_refused(str bytes, err_code code, const char *reason, const char *field) {
     err e = {0};
-    // A copy of its exact size, so that the sanitizer sees a read beyond the end.
+    // A copy of exactly this size, so that the sanitizer sees a read beyond the end.
     char *copy = malloc(bytes.len > 0 ? bytes.len : 1);
     memcpy(copy, bytes.ptr, bytes.len);
     assert_false(wire_validate((str){copy, bytes.len}, TYPE, &e));
@@ -73,7 +73,7 @@ static void test_wire__text_with_nul__refused(void **state) {
 
 static void test_wire__repeated_singular_field__every_occurrence_is_checked(void **state) {
     (void)state;
-    // The last one wins in protobuf, but the first is read as well.
+    // In protobuf the last value wins. The first one is checked, too.
     expect_refused(BYTES("\x0a\x01\xff\x0a\x01"
                          "a"),
                    ERR_INVALID_ARGUMENT, "INVALID_UTF8", "text");
@@ -83,7 +83,7 @@ static void test_wire__malformed__refused(void **state) {
     (void)state;
     const str cases[] = {
         BYTES("\x0a"), // no length
-        // shorter than it says
+        // shorter than its length says
         BYTES("\x0a\x05"
               "ab"),
         BYTES("\x0a\xff\xff\xff\xff\x0f"),     // length beyond 2^31
@@ -108,12 +108,12 @@ static void test_wire__malformed__refused(void **state) {
     expect_refused(BYTES("\x12\x01\x0a"), ERR_INVALID_ARGUMENT, "MALFORMED_MESSAGE", "items[0]");
 }
 
-// `depth` nodes in each other.
+// `depth` nodes, nested.
 static str nested(char *out, size_t cap, int depth) {
     size_t at = cap;
     size_t len = 0;
     for (int i = 0; i < depth; i++) {
-        at -= 2; // lengths below 128 suffice here
+        at -= 2; // lengths below 128 are enough here
         assert_true(len < 128);
         out[at] = i == depth - 1 ? 0x2a : 0x0a; // EchoRequest.node, Node.child
         out[at + 1] = (char)len;
@@ -149,7 +149,7 @@ static void test_wire__arena_too_small__resource_exhausted(void **state) {
     free(many);
 }
 
-// The last text on the wire, as our cursor sees it.
+// The last text on the wire, by our cursor.
 static str last_text(str bytes) {
     str last = {"", 0};
     wire_field field;
@@ -159,7 +159,7 @@ static str last_text(str bytes) {
     return last;
 }
 
-// What passes and unpacks holds exactly the text that was checked: both readers see the same bytes.
+// A message that passes and unpacks holds exactly the checked text: both readers see the same bytes.
 static void test_wire__random_mutations__validate_and_unpack_agree(void **state) {
     (void)state;
     const char seed[] = "\x0a\x03"
@@ -193,7 +193,7 @@ static void test_wire__random_mutations__validate_and_unpack_agree(void **state)
             const Rpc__Testing__EchoRequest *m =
                 (const void *)wire_unpack((str){bytes, len}, TYPE, a, NULL);
             unpacked += m != NULL ? 1 : 0;
-            // Not everything that passes unpacks: packed numbers are protobuf-c's own to judge.
+            // Not everything that passes unpacks: only protobuf-c judges packed numbers.
             if (m != NULL && !str_eq_c(last_text((str){bytes, len}), m->text)) {
                 fail_msg("round %d: the texts differ", round);
             }

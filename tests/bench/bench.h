@@ -1,4 +1,4 @@
-// The benchmark's parts. One thread unless said otherwise. Whatever goes wrong ends the program: half a benchmark has no figures.
+// The benchmark's parts. One thread unless said otherwise. Any error ends the program: half a benchmark has no figures.
 #ifndef TESTS_BENCH_H
 #define TESTS_BENCH_H
 
@@ -10,7 +10,7 @@
 #include "rpc/rpc.h"
 
 enum {
-    // the first one is the figure; what the later ones add to the memory says whether it grows
+    // round 1 gives the figure; the memory that later rounds add shows whether it grows
     ROUNDS = 2,
     MERCHANTS_MAX = 64,
     RECIPIENTS = 100,       // of each merchant
@@ -19,7 +19,7 @@ enum {
     SAMPLES = 4,
     WATCHED = 3,
     PACE_SECONDS = 10, // of the run at half of the load
-    SINGLE_OF = 10     // of so many payouts at a pace, one comes by CreatePayout
+    SINGLE_OF = 10     // one payout in ten comes by CreatePayout in a run at a pace
 };
 
 typedef struct bench_options {

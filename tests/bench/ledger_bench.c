@@ -210,8 +210,8 @@ static void print_latencies(const char *prefix, int64_t *us, size_t n, const cha
                  (long long)us[n - 1 - n / 100], end);
 }
 
-// Pages of the service and the floor's take turns, LIST_TURN calls at a time. The first turn of each is not counted: a new session of
-// PostgreSQL has to map the pages that it reads first.
+// Pages of the service and of the floor take turns, LIST_TURN calls at a time. The first turn of each is not counted: a new session of
+// PostgreSQL first has to map the pages that it reads.
 static void measure_lists(const ledger_bench *b) {
     const size_t n = (size_t)b->o.list_calls;
     uint64_t random = 11;

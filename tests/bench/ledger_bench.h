@@ -1,4 +1,4 @@
-// The parts of the ledger's benchmark. Whatever goes wrong ends the program: half a benchmark has no figures.
+// The parts of the ledger's benchmark. Any error ends the program: half a benchmark has no figures.
 #ifndef TESTS_LEDGER_BENCH_H
 #define TESTS_LEDGER_BENCH_H
 
@@ -20,11 +20,11 @@ enum {
 typedef struct ledger_bench_options {
     const char *part, *ledger;
     const char *ca_file, *cert_file, *key_file;
-    const char *conninfo; // of the ledger's database, as somebody who may make tables
+    const char *conninfo; // of the ledger's database, for a role that may make tables
     long round_batches, in_flight, single_calls, singles_in_flight, singles_s, fill_rows,
         list_calls;
     long ledger_pid;
-    long book; // of the parts that any book will do for
+    long book; // for the parts that may use any book
 } ledger_bench_options;
 
 typedef struct ledger_bench {
@@ -57,16 +57,16 @@ void load_list_latencies(const ledger_bench *b, int64_t book_id, size_t n, uint6
 
 // --- ledger_floor.c: the same rows by a bare client -------------------------------------------------------------------
 
-// The floor's tables: the ledger's journal again, with all its indexes and checks, in a schema of its own.
+// Creates the floor's tables: the ledger's journal with all its indexes and checks, in its own schema.
 void floor_create(const ledger_bench *b);
 // The last row of the book's journal.
 int64_t floor_last_sequence(const ledger_bench *b, int64_t book_id);
-// Takes these rows out of the journal and copies them into the floor's, BATCH rows a transaction. Microseconds of the
+// Reads these rows from the journal and copies them into the floor's table, BATCH rows a transaction. Returns the microseconds of the
 // copying alone.
 int64_t floor_copy(const ledger_bench *b, int64_t book_id, int64_t first_sequence,
                    int64_t last_sequence);
 
-// As many journal rows as a page needs, by their sequences, as far apart as those of one account are: latencies in microseconds.
+// Reads as many journal rows as a page needs, by sequence, as far apart as the rows of one account: latencies in microseconds.
 void floor_list_latencies(const ledger_bench *b, int64_t book_id, size_t n, uint64_t *random,
                           int64_t *latency_us);
 

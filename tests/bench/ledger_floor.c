@@ -1,5 +1,5 @@
-// What PostgreSQL does by itself, asked by one bare libpq client. copy_floor: the rows that the service has written, COPYed in binary.
-// The floor of a list: as many rows as a page has, looked up by their key.
+// The same work by PostgreSQL alone, through one bare libpq client. Batches: the rows that the service has written, COPYed in binary.
+// Lists: as many rows as a page has, looked up by key.
 #include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,7 +140,7 @@ int64_t floor_copy(const ledger_bench *b, int64_t book_id, int64_t first_sequenc
 
 enum {
     PAGE_ROWS = PAGE_SIZE + 1, // one more says whether there is a next page
-    // Each row names two of the accounts, so the newest rows of one are as far apart as this.
+    // Each row names two of the accounts, so the newest rows of one account are this far apart.
     SPAN = PAGE_ROWS * (ACCOUNTS / 2),
     ARRAY_TEXT_MAX = PAGE_ROWS * 21 + 3
 };

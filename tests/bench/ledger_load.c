@@ -1,5 +1,5 @@
-// The client of the ledger's benchmark. So that it is never what is measured, batches are packed before the clock starts, and
-// an answer is only looked at, not unpacked.
+// The client of the ledger's benchmark. Its own work must not be measured: it packs batches before the clock starts, and only looks at
+// answers without unpacking them.
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -33,7 +33,7 @@ static void call(const ledger_bench *b, const char *path, const ProtobufCMessage
 
 // --- Messages as bytes -----------------------------------------------------------------------------------------------
 
-// A message that knows no fields: what it holds is bytes, in and out.
+// A message without known fields: all its content is bytes, in and out.
 static const ProtobufCMessageDescriptor RAW = {
     .magic = PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
     .name = "Raw",
@@ -280,7 +280,7 @@ int64_t load_single_latency_us(const ledger_bench *b, int64_t book_id, size_t n)
     return median;
 }
 
-// One thread's share of the calls in flight: as each is answered, another one is sent.
+// One thread's share of the calls in flight: after each answer it sends the next call.
 static void *send_singles(void *arg) {
     senders *s = arg;
     arena *a = arena_create(ARENA_BYTES_MAX);
@@ -312,7 +312,7 @@ static void *send_singles(void *arg) {
     return NULL;
 }
 
-// Two threads, as pgbench has: what is measured is the calls in flight, not threads that take turns.
+// Two threads, as in pgbench: the calls in flight are measured, not threads that take turns.
 double load_singles_per_s(const ledger_bench *b, int64_t book_id, size_t in_flight, long seconds) {
     enum { SENDERS = 2 };
     const int64_t before_us = bench_now_us();

@@ -16,17 +16,17 @@ typedef struct fixture {
     char target[64];
 } fixture;
 
-// Once a process: gRPC and certificates in a temporary folder; and back.
+// Once per process: starts gRPC and makes certificates in a temporary folder; and undoes both.
 void fixture_process_init(void);
 void fixture_process_deinit(void);
-const char *fixture_pem(const char *name); // path of <name>.pem, valid for the process's life
+const char *fixture_pem(const char *name); // path of <name>.pem, valid until the process ends
 const char *fixture_key(const char *name);
 const char *fixture_descriptors(void);
 
 rpc_server_options fixture_options(void); // sane limits; the caller may change them
-// Of all servers of this process. At first FIXTURE_POLICY.
+// The policy of all servers of this process. At first FIXTURE_POLICY.
 void fixture_set_policy(const char *text);
-// What a policy has of spiffe://disburse/test, the client of every fixture.
+// The policy's entry of spiffe://disburse/test, the client of every fixture.
 #define FIXTURE_TEST_ENTRY "[identity spiffe://disburse/test]\nroles = payer\nmerchants = all\n"
 #define FIXTURE_POLICY                                                                             \
     FIXTURE_TEST_ENTRY                                                                             \
@@ -42,7 +42,7 @@ rpc_client *fixture_client(const fixture *f, const char *cert, const char *ca, i
 metric *fixture_handled(const char *method, err_code code);
 int64_t fixture_now_ms(void);
 bool fixture_wait_for(const atomic_int *value, int at_least, int64_t ms); // polls
-// One Echo-shaped call. The response lives in a.
+// One call in the shape of Echo. The response lives in a.
 bool fixture_call(rpc_client *c, const char *path, const char *text, int64_t sleep_ms,
                   int64_t timeout_ms, arena *a, Rpc__Testing__EchoResponse **out, err *e);
 

@@ -111,7 +111,7 @@ static void read_metadata(const grpc_metadata_array *initial, const grpc_metadat
     }
 }
 
-// Sends what was asked for. Message by message, as core allows only one of an operation in a batch.
+// Sends the messages one by one: core allows only one send in a batch.
 static void send_all(const raw_call *r, grpc_call *call, grpc_completion_queue *cq) {
     int n = r->no_message ? 0 : r->second_message ? 2 : 1;
     for (int i = 0; i < n; i++) {
