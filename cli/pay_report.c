@@ -47,14 +47,14 @@ static void report_unsettled(const payment *p) {
     }
 }
 
-// One line a state and currency: printed, or with --json only returned. @owned
+// One line per state and currency: printed, or with --json only returned. @owned
 static json_t *report_sums(payment *p) {
     static const char *const TITLES[] = {"state", "payouts", "sum"};
     json_t *json = json_array();
     table t;
     table_begin(&t, 3, 6u, TITLES);
     for (int s = 1; s < PAY_STATES; s++) {
-        map *done = map_create(16, 64); // currencies that are printed
+        map *done = map_create(16, 64); // currencies already printed
         for (size_t i = 0; i < p->file.n; i++) {
             const char *ccy = p->rows[i].row->currency;
             const str ccy_str = str_of(ccy);
@@ -93,7 +93,7 @@ static json_t *report_sums(payment *p) {
     return json;
 }
 
-// Rows of which we do not know whether they were taken: the run was stopped before their answer.
+// Rows without an answer: the run stopped before the service said whether it took them.
 static size_t count_unanswered(const payment *p) {
     return p->file.n - map_count(p->by_payout) - p->n_refused;
 }

@@ -1,5 +1,5 @@
-// payctl pay: what is asked of the service. Messages live in an arena of their own, which is emptied after each call: a file may have a
-// million rows.
+// payctl pay: the calls to the service. Messages live in an arena of their own, which is emptied after each call: a file may have a million
+// rows.
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +14,7 @@ enum {
 
 static const char *const PAYOUTS = "payments.v1.PayoutService";
 
-// A text that outlives its message. Most are empty.
+// A copy of a text that must outlive its message. Most are empty.
 static const char *keep(payment *p, const char *text) {
     const char *kept = text[0] == '\0' ? "" : arena_strdup(p->c->arena, text);
     ASSERT(kept != NULL);
@@ -69,8 +69,8 @@ static size_t run_length(const payment *p, size_t at) {
     return n;
 }
 
-// A definite answer about these rows' merchant: repeating the call does not change it, and it says nothing about the other
-// merchants. Who we are (PERMISSION_DENIED), and a service that was never asked (no client), concern all of them.
+// A definite answer about the merchant of these rows: repeating the call does not change it, and other merchants are not concerned.
+// PERMISSION_DENIED and a service that was never asked (no client) concern all merchants.
 static bool concerns_one_merchant(const payment *p, const err *e) {
     return p->c->payments_client != NULL && err_is_definite(e->code) &&
            e->code != ERR_PERMISSION_DENIED;
@@ -154,7 +154,7 @@ bool pay_check(payment *p, err *e) {
 
 // --- recipients ------------------------------------------------------------------------------------------------------------
 
-// Registers the recipients of rows [0, n), all of one merchant: one for each row. ids: of those that were not refused, in a.
+// Registers the recipients of rows [0, n), all of one merchant: one per row. ids: of the accepted recipients, in a.
 static bool register_chunk(payment *p, sent *rows, size_t n, const char **ids, arena *a, err *e) {
     Payments__V1__BulkCreateRecipientsRequest request =
         PAYMENTS__V1__BULK_CREATE_RECIPIENTS_REQUEST__INIT;

@@ -92,7 +92,7 @@ static void test_read__every_bad_line_is_counted__good_ones_kept(void **state) {
                           "ref-1,other,Ada,individual,ach,USD,1.00,021000021,1,checking,\n",
                           &e));
     assert_int_equal(FILE_READ.bad, 8);
-    // The first, the same reference of another merchant, and two that only the service can judge: what a rail carries.
+    // The first row, the same reference of another merchant, and two rows that only the service can judge: what a rail carries.
     assert_int_equal(FILE_READ.n, 4);
 }
 
@@ -235,7 +235,7 @@ static void test_recipient_key__of_the_reference__not_of_the_account(void **stat
     assert_string_equal(first, FILE_READ.rows[0].recipient_key);
 }
 
-// The reader knows no protobuf: what its cells stand for is held against the published numbers here.
+// The reader knows no protobuf: this compares the values of its cells with the published numbers.
 static void check_choices(const ProtobufCEnumDescriptor *d, const char *row, size_t field) {
     for (unsigned i = 0; i < d->n_values; i++) {
         char name[32], text[512];

@@ -9,7 +9,7 @@
 #include "cli/cli.h"
 #include "google/protobuf/timestamp.pb-c.h"
 
-// What every value of the enum begins with: its first one is always PREFIX_UNSPECIFIED.
+// The length of the prefix of all values of the enum. The value 0 is always PREFIX_UNSPECIFIED.
 static size_t prefix_len(const ProtobufCEnumDescriptor *d) {
     const ProtobufCEnumValue *zero = protobuf_c_enum_descriptor_get_value(d, 0);
     const char *tail = zero != NULL ? strstr(zero->name, "UNSPECIFIED") : NULL;

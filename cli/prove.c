@@ -13,7 +13,7 @@
 
 enum { PROVE_MS = 3600 * 1000 };
 
-// None is left out, however many there are: what was not looked at is not proven.
+// All books, however many: a book that was not read is not proven.
 typedef struct book_list {
     int64_t *ids; // freed by the caller
     size_t n, cap;
@@ -53,7 +53,7 @@ typedef struct proving {
     table t;
     int64_t payouts;
     size_t differing;
-    json_t *books, *differences, *accounts; // the last two: of the book that is read
+    json_t *books, *differences, *accounts; // the last two: of the book being read
 } proving;
 
 static const char *through(const char *connection, Payments__V1__Rail rail) {
@@ -136,7 +136,7 @@ static bool take_book(void *arg, const Payments__V1__Merchant *m) {
     return true;
 }
 
-// The books of the merchants that there are, or of the one.
+// The books of all merchants, or of one.
 static bool find_books(cli *c, const char *merchant, book_list *books, err *e) {
     book_search x = {books, merchant};
     return cli_each_merchant(c, take_book, &x, e) &&

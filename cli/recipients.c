@@ -1,4 +1,4 @@
-// payctl recipients: who is paid, as far as the service shows it.
+// payctl recipients: the recipients, as far as the service shows them.
 #include <getopt.h>
 #include <stdio.h>
 
@@ -44,7 +44,7 @@ static int show(cli *c, const char *text, table *t, json_t *list) {
     return EXIT_DONE;
 }
 
-// The newest of a merchant. *more: there are others.
+// The newest recipients of a merchant. *more: there are others.
 static int list_of(cli *c, const char *merchant, size_t limit, table *t, json_t *list, bool *more) {
     Payments__V1__ListRecipientsRequest request = PAYMENTS__V1__LIST_RECIPIENTS_REQUEST__INIT;
     err e = {0};

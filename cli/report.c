@@ -1,5 +1,5 @@
-// payctl report: three records of the same money, made by three programs: our payouts, the ledger's journal, the bank's books. They
-// are compared payout by payout: equal sums may hide that one recipient was paid twice and another one never.
+// payctl report compares three records of the same money, made by three programs: our payouts, the ledger's journal, the bank's books. It
+// compares payout by payout: equal sums may hide that one recipient was paid twice and another never.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +25,7 @@ enum {
     REFERENCE_MAX = 72
 };
 
-// What a bank's books have of one payout, all its attempts together.
+// What a bank's books hold of one payout, over all its attempts.
 typedef struct bank_item {
     int bank, rail;
     char currency[4], reference[REFERENCE_MAX];
@@ -33,7 +33,7 @@ typedef struct bank_item {
     bool known; // one of our payouts has this reference
 } bank_item;
 
-// A payout whose figures were not the bank's, when the bank was read before it.
+// A payout whose figures did not match the bank's, when the bank was read first.
 typedef struct doubt {
     Payments__V1__ProvenPayout payout; // strings in the run's arena
     int bank;
@@ -45,7 +45,7 @@ typedef struct comparison {
     int64_t books[BOOKS_MAX];
     size_t n_books;
     map *at_bank; // (bank, rail, reference) → bank_item
-    int bank;     // the one that is read
+    int bank;     // the bank being read
     doubt *doubts;
     size_t n_doubts;
     err *e;
@@ -107,7 +107,7 @@ static bool bank_nonsense(err *e) {
                    "the bank's report could not be understood");
 }
 
-// Adds a line of the bank's list of payments to what is known of its payout. *id: of the line.
+// Adds a line of the bank's list of payments to its payout's item. *id: the line's id.
 static bool take_bank_line(comparison *x, const json_t *line, json_int_t *id, err *e) {
     const char *rail_text = NULL, *reference = NULL, *ccy = NULL;
     json_int_t credited = 0, returned = 0;
@@ -192,13 +192,13 @@ static bool is_final(int state) {
            state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_CANCELED;
 }
 
-// The bank has of a payout what the ledger has; of one that is still open, it may be ahead of us.
+// The bank's figure must be the ledger's. While a payout is open, the bank may be ahead.
 static bool fits(const Payments__V1__ProvenPayout *p, int64_t net_at_bank) {
     return net_at_bank == p->at_bank_minor ||
            (!is_final((int)p->state) && (net_at_bank == 0 || net_at_bank == p->amount_minor));
 }
 
-// bank: the one that it is about; -1: none, or another.
+// bank: the bank that the difference is about; -1: none, or one that was not read.
 static void note(report *r, const char *record, int bank, json_t *rest) {
     json_t *line = json_pack("{s:s}", "record", record);
     ASSERT(line != NULL && rest != NULL);
@@ -232,7 +232,7 @@ static bool keep_doubt(comparison *x, const Payments__V1__ProvenPayout *p, int b
     return true;
 }
 
-// What the bank has of a payout is of the payout's connection.
+// Counts the bank's figures of a payout for the payout's connection.
 static bool take_item(report_flow *f, bank_item *item, err *e) {
     const bool first = !item->known;
     item->known = true;
@@ -258,7 +258,7 @@ static bool take_payout(comparison *x, const Payments__V1__ProvenPayout *p, err 
         }
     }
     if (k->bank < 0) {
-        return true; // said once, for all of them
+        return true; // reported once, for all payouts
     }
     bank_item *item = map_get(x->at_bank, bank_key(k->bank, (int)p->rail, p->bank_reference));
     if (item != NULL && !take_item(f, item, e)) {
@@ -278,7 +278,7 @@ static int bank_behind(report *r, const char *connection) {
     return r->banks.all;
 }
 
-// The bank of an account's connection, or of the connections that pay from it; -1 where these are of several, or of none.
+// The bank of an account's connection, or of the connections that pay from the account. -1: several banks, or none.
 static int bank_of_account(report *r, const Payments__V1__ProvenAccount *a) {
     int bank = -1;
     if (a->connection[0] != '\0') {
@@ -406,7 +406,7 @@ static bool trial_balance(report *r, int64_t book, err *e) {
 
 // --- what the bank has otherwise -------------------------------------------------------------------------------------------
 
-// The bank was read before the payout was: asks again what it has of it now.
+// The bank was read before the payout: reads the bank's present figures of the payout again.
 static bool ask_again(comparison *x, doubt *d, bool *right, err *e) {
     comparison now = {.r = x->r, .bank = d->bank, .at_bank = map_create(16, BANK_PAGE)};
     char path[192], rail[32];
@@ -449,7 +449,7 @@ static bool judge_doubts(comparison *x, err *e) {
     return true;
 }
 
-// Payments that none of our payouts stands for.
+// Payments at the bank that belong to no payout of ours.
 static bool note_strangers(comparison *x, err *e) {
     map_iter it = map_begin(x->at_bank);
     while (map_next(&it)) {

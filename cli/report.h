@@ -1,4 +1,4 @@
-// payctl report: what its two halves share. Private to cli.
+// Shared by the halves of payctl report. Private to cli.
 #ifndef CLI_REPORT_H
 #define CLI_REPORT_H
 
@@ -12,32 +12,32 @@ enum {
     REPORT_CONNECTIONS_MAX = 64
 };
 
-// A bank whose books are read, and what was found there.
+// A bank whose books are read, and the findings there.
 typedef struct report_bank {
     const char *address; // host:port
     size_t differences;
     bool transit_empty; // of its connections
 } report_bank;
 
-// A connection that the service has, or that some payout went through.
+// A connection that the service lists, or that some payout went through.
 typedef struct report_connection {
     const char *name;
     const char *bank_account; // label; "" when the connection is switched off
     int bank;                 // index; -1: no address of its bank was given
 } report_connection;
 
-// Which bank is behind which connection, and which account there.
+// Which bank is behind each connection, and which account there.
 typedef struct report_banks {
     report_bank list[REPORT_BANKS_MAX];
     size_t n;
-    int all; // index of the bank of connections that are not named; -1: there is none
+    int all; // index of the bank for connections without a name; -1: none
     report_connection named[REPORT_CONNECTIONS_MAX]; // by the command line
     size_t n_named;
     report_connection known[REPORT_CONNECTIONS_MAX];
     size_t n_known;
 } report_banks;
 
-// One connection and currency, as each of the three records has it, minor units. Of payments that no payout stands for: no connection.
+// One connection and currency in each of the three records, in minor units. Payments without a payout have no connection.
 typedef struct report_flow {
     const char *connection; // ""
     int bank;               // -1: its bank was not read
@@ -69,18 +69,19 @@ typedef struct report {
     struct json_t *trial;       // the trial balance of each book
 } report;
 
-// True when nothing differs, and nothing is on its way.
+// True when nothing differs and nothing is on its way.
 bool report_agrees(const report *r);
 // --- report_banks.c
-// "host:port" for all connections, or "wells=host:port,host:port": the one without a name is for the others. In the run's arena.
+// "host:port" for all connections, or "wells=host:port,host:port": the address without a name is for the other connections. In the run's
+// arena.
 bool report_banks_read(cli *c, const char *list, report_banks *b, err *e) WARN_UNUSED;
-// What the service says of its connections.
+// Asks the service for its connections.
 bool report_banks_ask(cli *c, report_banks *b, err *e) WARN_UNUSED;
-// The connection of this name, made known if it is not. NULL with *e when there are too many.
+// The connection of this name, added if it is new. NULL with *e when there are too many.
 const report_connection *report_connection_of(cli *c, report_banks *b, const char *name, err *e);
-// The names of the connections of a bank, -1: of none, joined by ", ", and those alone that some payout went through. @arena
+// The names of a bank's connections (-1: those without a bank), joined by ", ": only connections that some payout went through. @arena
 const char *report_connections_text(const report *r, int bank);
-// Whether nothing differs there, and nothing is on its way.
+// True when nothing differs at the bank and nothing is on its way.
 bool report_bank_agrees(const report_bank *b);
 // True when every payout was compared with a bank.
 bool report_all_compared(const report *r);

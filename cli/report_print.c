@@ -1,4 +1,4 @@
-// payctl report: what it found, for people and for programs.
+// payctl report: its findings, for people and for programs.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,7 +134,7 @@ static void print_accounts(const report *r) {
     table_print(&t);
 }
 
-// With one bank the last line says it.
+// With one bank the last line is enough.
 static void print_banks(const report *r) {
     const char *missing = report_connections_text(r, -1);
     for (size_t i = 0; r->banks.n > 1 && i < r->banks.n; i++) {

@@ -1,4 +1,4 @@
-// payctl submissions, submission: what was sent to a bank as one thing, and what is known about it.
+// payctl submissions, submission: what went to a bank as one thing, and the evidence about it.
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -169,7 +169,7 @@ static void print_evidence(cli *c, const Payments__V1__GetSubmissionResponse *r)
     table_begin(&t, 4, 0, TITLES);
     for (size_t i = 0; i < r->n_evidence; i++) {
         const Payments__V1__SubmissionEvidence *v = r->evidence[i];
-        // Neither a sender's nor the bank's: what follows from a person's order, or was decided by one. The detail names the person.
+        // Evidence of neither a sender nor the bank follows from a person's order, or a person decided it. The detail names the person.
         const bool is_ours = strcmp(v->kind, "WITHDREW") == 0;
         const char *by = v->sender[0] != '\0'     ? v->sender
                          : v->inbox_id[0] != '\0' ? arena_printf(c->arena, "inbox %s", v->inbox_id)
@@ -265,12 +265,12 @@ void cli_print_calls_of_payout(cli *c, const char *merchant, const char *payout_
     request.payout_id = (char *)payout_id;
     if (!cli_call(c, SUBMISSIONS, "ListSubmissions", &request.base,
                   &payments__v1__list_submissions_response__descriptor, &answer, &e)) {
-        return; // what cannot be told is left out: the payout itself is shown
+        return; // the payout is shown without it
     }
     const Payments__V1__ListSubmissionsResponse *r =
         (const Payments__V1__ListSubmissionsResponse *)answer;
     if (r->n_submissions == 0 || r->submissions[0]->kind != request.kind) {
-        return; // none, or an older service has listed its files
+        return; // none, or an older service, which lists no files
     }
     cli_print(stdout, "\nsent as\n");
     table_begin(&t, 5, 4u, TITLES);
@@ -323,10 +323,10 @@ void cli_print_submission_of_payout(cli *c, const char *submission_id) {
     ProtobufCMessage *answer = NULL;
     err e = {0};
     request.submission_id = (char *)submission_id;
-    request.item_page_size = 1; // of its payouts none are shown
+    request.item_page_size = 1; // shows none of its payouts
     if (!cli_call(c, SUBMISSIONS, "GetSubmission", &request.base,
                   &payments__v1__get_submission_response__descriptor, &answer, &e)) {
-        return; // what cannot be told is left out: the payout itself is shown
+        return; // the payout is shown without it
     }
     const Payments__V1__Submission *s =
         ((const Payments__V1__GetSubmissionResponse *)answer)->submission;

@@ -1,4 +1,4 @@
-// payctl whoami: who the service takes us for, and what we may do.
+// payctl whoami: the caller's name at the service, and the caller's rights.
 #include <string.h>
 
 #include "base/assert.h"
@@ -20,7 +20,7 @@ const char *cli_person(cli *c, const char *given) {
     if (given != NULL) {
         return given;
     }
-    // A service that cannot say so now says why at the order itself.
+    // When the service cannot answer now, the order itself will tell why.
     return ask(c, &me, &unused) && me->person[0] != '\0' ? me->person : cli_login_name();
 }
 

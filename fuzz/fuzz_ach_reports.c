@@ -1,11 +1,11 @@
-// What the bank puts into our outbox: acknowledgements, settlement reports, files of returns, told apart by their content; and
-// which of their lines are about which entries. The first byte is not looked at: inputs that were found before have it.
+// What the bank puts into the outbox: acknowledgements, settlement reports, files of returns, told apart by content. Also which lines
+// belong to which entries. The first byte is ignored: older inputs of the corpus have one.
 #include "fuzz.h"
 #include "rails/ach/ach_internal.h"
 
 enum { ENTRIES = 4, BOOK = 1 };
 
-// The rail needs a database: this target has none, and does not get there.
+// The rail needs a database. This target has none, and must not get here.
 bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a,
                         err *e) {
     (void)c, (void)book_id, (void)events, (void)n, (void)a, (void)e;
@@ -13,7 +13,7 @@ bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, s
     return false;
 }
 
-// Entries of book 1: the line's trace chooses one of them, which agrees with some lines and not with others.
+// Entries of book 1: the line's trace chooses an entry. The entry agrees with some lines only.
 static size_t candidates_of(const ach_report *report, ach_candidate *out) {
     size_t n = 0;
     for (size_t i = 0; i < report->n; i++) {
@@ -34,7 +34,7 @@ static size_t candidates_of(const ach_report *report, ach_candidate *out) {
     return n;
 }
 
-// Every line becomes one event or one exception, and no payout gets back more than it had.
+// Each line becomes one event or one exception. No payout gets back more than it had.
 static void match(const ach_report *report, bool settlement, arena *a) {
     ach_rail r = {.settings = {.odfi_routing = "12104288", .returns_days = 60}};
     err e = {0};

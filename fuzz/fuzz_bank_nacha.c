@@ -1,4 +1,4 @@
-// The bank's reading of NACHA files: the first byte says whether it is a file of returns. What is accepted adds up.
+// The bank's reader of NACHA files: the first byte says whether the file has returns. An accepted file adds up.
 #include "ach/nacha.h"
 #include "fuzz.h"
 

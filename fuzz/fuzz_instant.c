@@ -1,11 +1,11 @@
-// What the instant bank sends us: payment objects, webhooks, answers (the first byte chooses), and the references in them.
+// What the instant bank sends: payment objects, webhooks, answers (the first byte chooses), and the references in them.
 #include <string.h>
 
 #include "base/log.h"
 #include "fuzz.h"
 #include "rails/instant/instant_internal.h"
 
-// The webhook's handler and the rail need a database: this target has none, and calls neither.
+// The webhook's handler and the rail need a database. This target has none, and calls neither.
 bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a,
                         err *e) {
     (void)c, (void)book_id, (void)events, (void)n, (void)a, (void)e;
@@ -36,7 +36,7 @@ static void answer(const uint8_t *data, size_t size, arena *a) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    // a bank that answers nonsense is an error in the log; here it always does
+    // a nonsense answer of a bank is an error in the log; here every answer is nonsense
     log_set_level((log_level)(LOG_ERROR + 1));
     if (size < 2) {
         return 0;

@@ -1,4 +1,4 @@
-// An exported journal as ledger-verify reads it. A row that is taken has exactly one canonical form: its own bytes.
+// An exported journal as ledger-verify reads it. An accepted row has exactly one canonical form: its own bytes.
 #include <stdio.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-// NACHA at size: 100,000 entries written as one file, and a bank's return of 100,000 read and matched with its candidates. Only
-// our own time: no database, no network. Prints one JSON object with medians.
+// NACHA at size: writes 100,000 entries as one file, then reads a bank's return of 100,000 and matches it with its candidates. Only our own
+// time: no database, no network. Prints one JSON object with medians.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-// The loop to compare with, as it is written every day: for each payout, insert a row, call the bank, call the ledger, update the
-// row. Same database, same bank, same ledger, connections kept open; only one payout at a time, and nothing in bulk.
+// The usual loop, to compare with: for each payout, insert a row, call the bank, call the ledger, update the row. Same database, bank and
+// ledger, with connections kept open. Only one payout at a time, and nothing in bulk.
 #include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,7 +127,7 @@ int64_t bench_run_naive(bench *b) {
     if (PQstatus(n.db) != CONNECTION_OK) {
         fail("the payments database", PQerrorMessage(n.db));
     }
-    pay_one(&n, 0); // connections and caches, as the other side has them too
+    pay_one(&n, 0); // connections and caches: the other side has them, too
     const int64_t started_us = bench_now_us();
     for (long i = 0; i < b->o.naive; i++) {
         pay_one(&n, i);

@@ -1,5 +1,5 @@
-// The benchmark of payments: payouts through the whole saga against running services, and the naive loop against the same ones.
-// Prints one JSON object; progress goes to stderr. payouts.py starts what it needs and runs it.
+// The benchmark of payments: payouts through the whole saga against running services, and the naive loop against the same services. Prints
+// one JSON object; progress goes to stderr. payouts.py starts the services and runs this program.
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>

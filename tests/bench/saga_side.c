@@ -1,4 +1,4 @@
-// The house's own way: many callers at once, bulk calls beside them, and everything on to SETTLED.
+// Our own way: many callers at once, bulk calls beside them, and every payout on to SETTLED.
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -23,13 +23,13 @@ enum {
 typedef struct senders {
     bench *b;
     long round;
-    atomic_long next_single, next_bulk; // number of the next payout that nobody has taken
-    int64_t *latency_us;                // of each single one
+    atomic_long next_single, next_bulk; // number of the next free payout
+    int64_t *latency_us;                // of each single payout
     atomic_llong last_accepted_us;
 } senders;
 
-// Payouts a second, open loop: each call has a time of its own at which it is due, whatever the calls before it take, and its
-// latency counts from then. A tenth of the payouts come one by one, as in a round; the rest in chunks.
+// Payouts a second, open loop: each call has its own due time, however long earlier calls take. Its latency counts from the due time. A
+// tenth of the payouts come one by one, as in a round; the rest in chunks.
 typedef struct pace {
     senders s;
     int64_t started_us;
@@ -135,8 +135,7 @@ static void *send_bulk(void *arg) {
     return NULL;
 }
 
-// How many payouts payments-svc says to have brought to their end. Its counter costs it nothing; asking the database all the time
-// would be a part of what is measured.
+// How many payouts payments-svc reports as ended. Its counter costs nothing; polling the database would be a part of the measurement.
 static long settled_so_far(const bench *b, http_client *http, arena *a) {
     static const char NAME[] = "\nsaga_finished_total{state=\"SETTLED\"} ";
     http_exchange x = {.method = "GET",
@@ -154,7 +153,7 @@ static long settled_so_far(const bench *b, http_client *http, arena *a) {
     return settled;
 }
 
-// The proof, after the clock has stopped: every payout of every merchant is SETTLED, as the service answers its callers.
+// The proof, after the clock has stopped: the service answers that every payout of every merchant is SETTLED.
 static void check_all_settled(const bench *b, long expected, arena *a) {
     long settled = 0;
     err e = {0};
@@ -181,7 +180,7 @@ static void check_all_settled(const bench *b, long expected, arena *a) {
     }
 }
 
-// Waits for n payouts more than there were before.
+// Waits for n more payouts than before.
 static void wait_until_settled(bench *b, long n, int64_t started_us, saga_figures *out) {
     arena *a = arena_create(ARENA_BYTES_MAX);
     const http_client_options options = {.connect_timeout_ms = CALL_TIMEOUT_MS,
@@ -248,7 +247,7 @@ saga_figures bench_run_saga(bench *b, long round) {
 
 // --- At a pace -------------------------------------------------------------------------------------------------------
 
-// Waits until a call is due, and says when that is.
+// Waits until a call is due, and returns the due time.
 static int64_t wait_until_due(const pace *p, double every_us, long n) {
     const int64_t due_us = p->started_us + (int64_t)(every_us * (double)n);
     const int64_t left_us = due_us - bench_now_us();
@@ -275,7 +274,7 @@ static void *pace_chunks(void *arg) {
     arena *a = arena_create(ARENA_BYTES_MAX);
     for (long k; (k = atomic_fetch_add(&p->s.next_bulk, 1)) < p->chunks;) {
         (void)wait_until_due(p, p->chunk_every_us, k);
-        // Numbers of one merchant, that no other chunk and no single payout has.
+        // Payout numbers of one merchant that no other chunk and no single payout has.
         const long rows = k / o->merchants * o->chunk * o->merchants + k % o->merchants;
         send_chunk(&p->s, (p->singles / o->merchants + 1) * o->merchants + rows, o->chunk, a);
         arena_reset(a);

@@ -51,7 +51,7 @@ static uint64_t zipf_account(generator *g) {
 }
 
 static uint64_t some_account(generator *g) {
-    // The last number is nobody's.
+    // The last number belongs to no account.
     return one_in(g, 150)   ? 0
            : one_in(g, 150) ? MODEL_ID_MAX
            : one_in(g, 100) ? 1000000
@@ -190,7 +190,7 @@ static model_event some_old_account(generator *g, bool imports) {
     if (e.timestamp_us != 0 && one_in(g, 2)) {
         e.timestamp_us -= 1;
         if (one_in(g, 2)) {
-            return e; // nothing that comes before it differs
+            return e; // nothing before this field differs
         }
     }
     switch (below(g, 12)) {
@@ -248,7 +248,7 @@ static uint64_t some_pending_id(generator *g) {
     return some_known_id(g);
 }
 
-// A forced reversal has taken it beyond its limit: few requests get by, and these are the ones to try. NULL: there is none.
+// An account beyond its limit, by a forced reversal. Few requests pass there, so they are worth trying. NULL: there is none.
 static const model_account *some_over_limit_account(generator *g) {
     const size_t start = g->m->n_accounts == 0 ? 0 : (size_t)below(g, g->m->n_accounts);
     for (size_t i = 0; i < g->m->n_accounts; i++) {
@@ -322,7 +322,7 @@ static void make_ending(generator *g, model_event *e) {
     }
 }
 
-// An imported one once more, perhaps with another time. False: there is none.
+// Repeats an imported transfer, perhaps with another time. False: there is none.
 static bool import_again(generator *g, model_event *e) {
     for (int tries = 0; tries < 12 && g->m->n_rows != 0; tries++) {
         const model_row *row = &g->m->rows[below(g, g->m->n_rows)];
@@ -372,7 +372,7 @@ static model_event some_transfer(generator *g, bool imports) {
     return e;
 }
 
-// Times of imported events must grow within a request, so most requests get them in order.
+// Times of imported events must grow within a request, so most requests have them in order.
 static void put_in_order(model_step *step) {
     for (size_t i = 1; i < step->n; i++) {
         for (size_t k = i; k > 0; k--) {
@@ -414,7 +414,7 @@ static void reversals_step(generator *g, model_step *step, size_t n) {
         if (g->m->n_rows != 0 && !one_in(g, 5)) {
             const model_row *row = &g->m->rows[below(g, g->m->n_rows)];
             e->reverses = row->asked.id != 0 ? row->asked.id : e->reverses;
-            // The request for a reversal once more, as it was or with another label.
+            // Repeats the request for a reversal, unchanged or with another label.
             if (row->asked.reverses != 0 && one_in(g, 2)) {
                 *e = (model_event){.id = row->asked.id,
                                    .reverses = row->asked.reverses,

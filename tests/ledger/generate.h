@@ -9,9 +9,9 @@ enum { CASE_STEPS_MAX = 64 };
 #define GENERATE_LIFE_US (INT64_C(100000) * 1000000)
 
 typedef enum generate_time {
-    // deadlines and imported times are hit to the microsecond: for a subject whose clock the caller holds
+    // deadlines and imported times are met to the microsecond: for a subject whose clock the caller sets
     TIME_EXACT,
-    // all that time decides is hundreds of seconds away: for a subject that takes its time
+    // all times that decide are hundreds of seconds apart: for a subject that runs in real time
     TIME_COARSE
 } generate_time;
 

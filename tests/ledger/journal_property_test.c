@@ -1,6 +1,6 @@
-// The whole commit path against the model: the same lives as property_test.c, on a real PostgreSQL, through two instances of the
-// journal that take turns on a book. Their caches hold less than a book has and a checkpoint comes after a few rows, so that
-// eviction, catching up, the tail and checkpoints are at work all the time.
+// The whole commit path against the model: the lives of property_test.c on a real PostgreSQL, through two instances of the journal that
+// take turns on a book. Their caches hold less than a book, and a checkpoint comes after a few rows. So eviction, catching up, the tail and
+// checkpoints are always at work.
 #include "testing/bench_journal.h"
 
 #include <inttypes.h>
@@ -16,7 +16,7 @@
 #include "words.h"
 
 enum {
-    TURN_STEPS = 3, // so many steps are one instance's, then it is the other's turn
+    TURN_STEPS = 3, // after so many steps the other instance takes over
     READ_STEPS = 4, // how often all accounts are read and compared
     CALL_TIMEOUT_MS = 60000,
     MEMORY_MAX = 64 * 1024 * 1024
@@ -24,13 +24,13 @@ enum {
 
 static bench_instance instances[2];
 
-// What a request of a life was answered.
+// The answer to a request of a life.
 typedef struct answers {
     const char *statuses[MODEL_EVENTS_MAX];
-    int64_t sequences[MODEL_EVENTS_MAX]; // of the rows that they name; 0 for none
+    int64_t sequences[MODEL_EVENTS_MAX]; // of the rows that they name; 0: none
     int64_t times_us[MODEL_EVENTS_MAX];  // of accounts
     bool has_row[MODEL_EVENTS_MAX];
-    ledger_row rows[MODEL_EVENTS_MAX]; // texts in them are gone, but for their length
+    ledger_row rows[MODEL_EVENTS_MAX]; // only the length of their texts is left
 } answers;
 
 static char difference[512];
@@ -142,7 +142,7 @@ static const char *answers_differ(const answers *got, const model *m, const mode
                                 got->sequences[i]);
         }
         if (got->has_row[i]) {
-            // What has become of a row is the journal's to know, and compared at the end.
+            // The journal alone knows a row's later fate, which is compared at the end.
             const size_t at = wanted[i].sequence;
             model_row want = m->rows[at - 1];
             ledger_row row = got->rows[i];
@@ -180,7 +180,7 @@ typedef struct reading {
     const char *found;
 } reading;
 
-// As any reader of the service is answered: from the tables and the tail.
+// Reads as the service does for any reader: from the tables and the tail.
 static bool read_accounts(db_conn *c, arena *a, void *arg, err *e) {
     reading *r = arg;
     uuid ids[MODEL_ACCOUNTS_MAX];
@@ -216,7 +216,7 @@ static bool read_accounts(db_conn *c, arena *a, void *arg, err *e) {
     return true;
 }
 
-// The journal as it stands in the database, with what has become of each row.
+// The journal in the database, with the later fate of each row.
 static bool read_rows(db_conn *c, arena *a, void *arg, err *e) {
     reading *r = arg;
     const store_transfer_filter all = {0};
@@ -249,8 +249,8 @@ static const char *read_differs(bench_instance *i, int64_t book, const model *m,
 
 // --- A life ----------------------------------------------------------------------------------------------------------
 
-// What the tables say when nothing is left in the tail. Two refusals are enough: the first one's transaction releases what has
-// run out by then and makes a checkpoint of what was there before, the second one's of what the first released.
+// The content of the tables when the tail is empty. Two refused requests empty it. The first transaction releases what has run out by then,
+// and makes a checkpoint of the rows before. The second makes a checkpoint of the releases.
 static const char *at_rest_differs(int64_t book, int64_t now_us) {
     const model_step nothing = {.kind = STEP_TRANSFERS, .n = 1};
     answers *ignored = calloc(1, sizeof *ignored);
@@ -312,7 +312,7 @@ static void live(const ledger_case *c) {
     l->c = c;
     l->m = model_create();
     int64_t now_us = c->start_us;
-    bench_clock_set(now_us - 1); // a book's making has a time, too
+    bench_clock_set(now_us - 1); // the making of a book has a time, too
     l->book = lives_unique();
     bench_make_book(&instances[0], l->book);
     // Exact lives end a hold between two microseconds: one by one, that is between two requests.

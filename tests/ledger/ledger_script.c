@@ -19,7 +19,7 @@ int main(int argc, char **argv) {
     uint64_t seed = (uint64_t)given;
     ledger_case *c = malloc(sizeof *c);
     ASSERT(c != NULL);
-    // Each life lies before the one before it: so nothing runs out any more in a book that has come to its end.
+    // Each life lies before the previous one, so nothing runs out anymore in a finished book.
     int64_t start_us = GENERATE_START_US + LIVES_MAX * GENERATE_LIFE_US;
     for (int64_t events = 0; events < wanted && start_us > GENERATE_START_US;) {
         start_us -= 2 * GENERATE_LIFE_US;

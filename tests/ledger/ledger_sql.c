@@ -1,6 +1,6 @@
-// Prints every SQL string of ledger-svc as it was compiled, one a line, fields apart by tabs: "statement", its table, its name, the
-// text; and for what is written by COPY "copy", the table, how many columns, and which. For tests/operations/test_sql_portability.py: what
-// the preprocessor has put together is what PostgreSQL gets, and nothing of a table can be left out.
+// Prints every SQL string of ledger-svc as compiled, one per line, fields separated by tabs: "statement", its table, its name, the text.
+// For tables written by COPY: "copy", the table, the number of columns, the columns. tests/operations/test_sql_portability.py reads this:
+// PostgreSQL gets exactly these strings, and no statement of a table can be missing.
 #include <stdio.h>
 #include <string.h>
 
@@ -12,7 +12,7 @@
 static void print_statements(const char *table, const db_stmt *statements, size_t n) {
     for (size_t i = 0; i < n; i++) {
         const db_stmt *s = &statements[i];
-        ASSERT(s->name != NULL && s->sql != NULL); // else one of the enum has no text
+        ASSERT(s->name != NULL && s->sql != NULL); // else a member of the enum has no text
         ASSERT(strpbrk(s->name, "\t\n") == NULL && strpbrk(s->sql, "\t\n") == NULL);
         (void)printf("statement\t%s\t%s\t%s\n", table, s->name, s->sql);
     }

@@ -22,9 +22,9 @@
 
 enum { EVENTS_WANTED = 100000, EVENTS_OF_A_LIFE = 320, RARE = 20, MESSAGE_MAX = 1024 };
 
-// What the process that lives some lives leaves to the one that judges them: what is tested may abort.
+// The report of the process that lives some lives. Another process judges it, because the code under test may abort.
 typedef struct verdict {
-    bool ended; // all came to their end
+    bool ended; // all lives came to their end
     char message[MESSAGE_MAX];
     uint64_t number, seed; // of the last life that began
     uint64_t events;
@@ -59,8 +59,8 @@ void lives_count(const model_step *step, const model_result *results) {
     }
 }
 
-// A step whose events do not depend on being in one request: the first one decides whether all are imported, and their times
-// must grow.
+// True when the step's events may go in separate requests. Imported events may not: the first decides whether all are imported, and their
+// times must grow.
 static bool splits(const model_step *step) {
     const uint32_t imported =
         step->kind == STEP_ACCOUNTS ? (uint32_t)A_IMPORTED : (uint32_t)T_IMPORTED;
@@ -82,7 +82,7 @@ size_t lives_alone(const model_step *step, size_t first) {
 
 // --- A process that lives --------------------------------------------------------------------------------------------
 
-// The life of this number. *seed: where its run has come to.
+// The life of this number. *seed: the present seed of its run.
 static void generate_life(const lives *l, uint64_t number, uint64_t *seed, ledger_case *out) {
     const bool coarse = l->coarse_every != 0 && number % l->coarse_every == 0;
     generate_case(generate_next(seed), EVENTS_OF_A_LIFE, coarse ? TIME_COARSE : TIME_EXACT,
@@ -116,7 +116,7 @@ static void live(const lives *l, const ledger_case *given, uint64_t number, uint
     shared->ended = true;
 }
 
-// False when something went wrong in there: shared->message says what.
+// False when something failed in the child: shared->message says what.
 static bool in_a_process(const lives *l, const ledger_case *given, uint64_t number, uint64_t seed,
                          uint64_t wanted) {
     shared->ended = false;
@@ -125,7 +125,7 @@ static bool in_a_process(const lives *l, const ledger_case *given, uint64_t numb
     const pid_t child = fork();
     ASSERT(child >= 0);
     if (child == 0) {
-        if (given != NULL) { // a replay: what it has to say was said the first time
+        if (given != NULL) { // a replay: the first run has said it
             MUST(freopen("/dev/null", "w", stderr) != NULL);
         }
         live(l, given, number, seed, wanted);
@@ -243,7 +243,7 @@ static void expect_reached(void) {
     }
 }
 
-// The life that went wrong, as short as it can be.
+// The failed life, made as short as possible.
 static void explain(const lives *l) {
     ledger_case *c = malloc(sizeof *c);
     ASSERT(c != NULL);

@@ -5,7 +5,7 @@
 
 #include "base/assert.h"
 
-typedef __int128 wide; // sums of amounts, compared without a thought about overflow
+typedef __int128 wide; // sums of amounts, compared without overflow
 
 model *model_create(void) {
     model *m = calloc(1, sizeof *m);
@@ -20,7 +20,7 @@ void model_destroy(model *m) {
     free(m);
 }
 
-// All of it that is in use.
+// Copies only the used part.
 static void model_copy(model *to, const model *from) {
     memcpy(to->accounts, from->accounts, from->n_accounts * sizeof from->accounts[0]);
     memcpy(to->rows, from->rows, from->n_rows * sizeof from->rows[0]);
@@ -242,7 +242,7 @@ static model_result account_one(model *m, const model_event *e, bool request_imp
 
 // --- Repeats of transfers --------------------------------------------------------------------------------------------
 
-// What a repeat left out is what the first one was given from elsewhere.
+// A field that the repeat leaves out has the value that the first request got from elsewhere.
 static uint64_t or_else(uint64_t given, uint64_t otherwise) {
     return given != 0 ? given : otherwise;
 }
@@ -256,7 +256,8 @@ static bool same_amount(model *m, const model_event *e, const model_row *first) 
         return e->amount == 0 || e->amount == first->amount;
     }
     if (e->flags & (T_BALANCING_DEBIT | T_BALANCING_CREDIT)) {
-        return e->amount >= first->amount; // it moved what was there, of at most as much
+        // the first moved what was available, at most this amount
+        return e->amount >= first->amount;
     }
     return e->amount == first->amount;
 }
@@ -265,7 +266,7 @@ static const char *transfer_repeat(model *m, const model_event *e, const model_r
     const model_event *f = &first->asked;
     const bool ends = (e->flags & (T_POST | T_VOID)) != 0;
     const bool reverses = e->reverses != 0;
-    // Where a field may be left out it stands for that of the pending or reversed transfer.
+    // A field that may be left out then has the value of the pending or reversed transfer.
     const model_row *from = reverses          ? model_row_find(m, e->reverses)
                             : e->pending != 0 ? model_row_find(m, e->pending)
                                               : NULL;
@@ -322,7 +323,7 @@ static void add(model_row *row, model_account *dr, model_account *cr, int64_t pe
     row->credit_closed = cr->closed;
 }
 
-// Writes the row and does what it says. `ends`: the pending transfer that it ends, or NULL.
+// Writes the row and applies it. `ends`: the pending transfer that it ends, or NULL.
 static model_result row_write(model *m, model_row row, model_row *ends) {
     ASSERT(m->n_rows < MODEL_ROWS_MAX);
     model_account *dr = model_account_find(m, row.asked.debit);
@@ -593,7 +594,7 @@ static model_result transfer_one(model *m, const model_event *e, bool request_im
                                                  : plain(m, e);
 }
 
-// The refusals that could turn into success later, and so spend the id.
+// Refusals that could become successes later. They burn the id.
 static bool burns(const char *status) {
     const char *const transient[] = {
         "DEBIT_ACCOUNT_NOT_FOUND",
@@ -619,7 +620,7 @@ static void burn(model *m, uint64_t id) {
     m->last_us++; // a burned id has a time, too
 }
 
-// Everything that has run out when the request begins, the one that ran out first at the front.
+// Releases all pendings that have run out when the request begins, the earliest deadline first.
 static void expire(model *m) {
     const int64_t now_us = m->last_us + 1;
     for (;;) {
@@ -646,13 +647,13 @@ static void expire(model *m) {
     }
 }
 
-// A repeat breaks a chain, too, unless it is that of a reversal.
+// A repeat breaks a chain, too, unless it repeats a reversal.
 static bool breaks(const char *status, const model_event *e) {
     const bool repeats = strcmp(status, "EXISTS") == 0;
     return strcmp(status, "CREATED") != 0 && !(repeats && e->reverses != 0);
 }
 
-// The events [first, end) are one chain, or one event alone. Nothing of a chain that fails stays, but its burned id.
+// The events [first, end) are one chain, or one event alone. A failed chain leaves nothing but its burned id.
 static void chain(model *m, const model_step *step, size_t first, size_t end, bool left_open,
                   model_result *results) {
     model *before = m->before_chain;
@@ -676,7 +677,7 @@ static void chain(model *m, const model_step *step, size_t first, size_t end, bo
             const size_t n_rows = before->n_rows;
             model_copy(m, before);
             if (results[failed].sequence > n_rows) {
-                results[failed].sequence = 0; // it repeated one that went with the chain
+                results[failed].sequence = 0; // it repeated an event that was undone with the chain
             }
         }
         for (size_t i = first; i < end; i++) {
@@ -709,6 +710,6 @@ void model_apply(model *m, const model_step *step, int64_t now_us, model_result 
         first = end;
     }
     if (m->n_rows + m->n_accounts + m->n_burned == made_before) {
-        m->last_us = before_us; // what left no trace has no time
+        m->last_us = before_us; // without a trace no time passes
     }
 }

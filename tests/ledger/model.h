@@ -1,6 +1,6 @@
-// A reference model of the ledger, to compare the real one with: written from docs/ledger-semantics.md and TigerBeetle's
-// documentation, not from ledger-svc, and shares no line with it. It is as plain as it can be: arrays that are searched from
-// end to end, and a copy of the whole state where the ledger undoes. Ids are small numbers: 0 is nil, MODEL_ID_MAX all ones.
+// A reference model of the ledger, to compare the real one with. Written from docs/ledger-semantics.md and TigerBeetle's documentation, not
+// from ledger-svc: they share no line. It is as plain as possible: arrays searched from end to end, and a copy of the whole state where the
+// ledger undoes. Ids are small numbers: 0 is nil, MODEL_ID_MAX all ones.
 #ifndef LEDGER_MODEL_H
 #define LEDGER_MODEL_H
 
@@ -47,7 +47,7 @@ typedef struct model_balances {
     int64_t debits_pending, debits_posted, credits_pending, credits_posted;
 } model_balances;
 
-// A request for an account or for a transfer, field by field as it came; each uses what it has.
+// A request for an account or a transfer, field by field as it came. Each kind uses the fields that it has.
 typedef struct model_event {
     uint64_t id;
     uint64_t debit, credit, pending, reverses;
@@ -68,7 +68,7 @@ typedef enum model_step_kind {
     STEP_REVERSALS, // transfers with `reverses`; T_FORCED in all events or in none
 } model_step_kind;
 
-// One request, and how long after the one before it.
+// One request, and the time since the one before.
 typedef struct model_step {
     model_step_kind kind;
     int64_t advance_us;
@@ -88,7 +88,7 @@ typedef struct model_row {
     model_row_kind kind;
     model_row_kind ended_by; // of a pending: 0 while it is open
     bool reversed;
-    size_t reversed_by; // index of the row that did it
+    size_t reversed_by; // index of the reversal's row
     model_event asked;  // what is stored of the request, with what was left out filled in
     int64_t amount, released;
     int64_t expires_us; // 0 for never
@@ -112,9 +112,9 @@ typedef struct model {
     size_t n_rows;
     uint64_t burned[MODEL_BURNED_MAX];
     size_t n_burned;
-    int64_t last_us;            // of the last thing that has a time
-    int64_t imported_us;        // of the last one imported by the request at work
-    struct model *before_chain; // room for the copy to return to
+    int64_t last_us;            // of the last change that has a time
+    int64_t imported_us;        // of the last event that the running request imported
+    struct model *before_chain; // a copy to return to
 } model;
 
 // status: its name, without a prefix. row: for CREATED, EXISTS and ALREADY_REVERSED, the sequence; else 0.
@@ -126,7 +126,7 @@ typedef struct model_result {
 
 model *model_create(void); // empty
 void model_destroy(model *m);
-// One request at the time now_us: what has run out is released first. results: one for each event.
+// One request at the time now_us. First releases what has run out. results: one per event.
 void model_apply(model *m, const model_step *step, int64_t now_us, model_result *results);
 // True when the account is beyond its limit.
 bool model_over_limit(const model_account *account);

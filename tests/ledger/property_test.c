@@ -1,4 +1,4 @@
-// The posting rules, in memory, against the model; every life one by one as well.
+// The posting rules, in memory, against the model. Every life also runs one event at a time.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -9,7 +9,7 @@
 #include "domain/apply.h"
 #include "words.h"
 
-// What the last comparison found.
+// The finding of the last comparison.
 static char difference[512];
 
 enum { ROWS_MAX = MODEL_ROWS_MAX, MAP_MAX = 1 << 14, MEMORY_MAX = 64 * 1024 * 1024 };
@@ -71,7 +71,7 @@ static void release(subject *s, ledger_tx *tx) {
     }
     qsort(due, n, sizeof due[0], by_deadline);
     for (size_t i = 0; i < n; i++) {
-        // Each release takes a moment, in which the next may run out: they are found by the next transaction.
+        // Each release takes a moment, in which the next pending may run out. The next transaction finds it.
         ledger_apply_expiry(tx, due[i]);
     }
 }

@@ -6,7 +6,7 @@
 
 #include "base/assert.h"
 
-// What the last comparison found.
+// The finding of the last comparison.
 static char difference[512];
 
 const char *words_differ(const char *what, uint64_t where, const char *field, int64_t wanted,

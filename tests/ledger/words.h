@@ -1,5 +1,5 @@
-// The model's words in the ledger's and back: what a request of the model is to the posting rules, and whether what they made of
-// it is what the model made. For the subjects.
+// Translates the model's words into the ledger's and back: a request of the model into one for the posting rules, and a comparison of both
+// results. For the subjects.
 #ifndef LEDGER_WORDS_H
 #define LEDGER_WORDS_H
 
@@ -15,10 +15,10 @@ ledger_currency words_currency(int c);
 ledger_account_event words_account_event(arena *a, const model_event *e);
 ledger_transfer_event words_transfer_event(arena *a, const model_event *e);
 
-// A sentence about one field, for a person. It and what the following two answer stand until the next call.
+// A sentence about one field, for a person. Valid until the next call, as are the answers of the two functions below.
 const char *words_differ(const char *what, uint64_t where, const char *field, int64_t wanted,
                          int64_t got);
-// NULL when all is equal. row: with what has become of it (resolution, reversal). at: the sequence it must have.
+// NULL when all is equal. row: with its later fate (resolution, reversal). at: the sequence that it must have.
 const char *words_row_differs(const ledger_row *row, const model_row *want, uint64_t at);
 const char *words_account_differs(const ledger_account *got, const model_account *want);
 

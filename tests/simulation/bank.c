@@ -1,4 +1,4 @@
-// The bank and the network. What the bank has done to a payout's money is counted here, and nowhere else.
+// The bank and the network. Only here is the money counted that the bank has moved for a payout.
 #include "base/assert.h"
 #include "sim.h"
 
@@ -14,7 +14,7 @@ static sim_attempt *attempt_at(sim *s, int payout, int32_t attempt) {
 static void send_message(sim *s, sim_message m) {
     const bool in_file = m.about_file || s->payouts[m.subject].file;
     if (!in_file && sim_chance(s, s->habits.drop)) {
-        return; // a call may be lost; a file stays where it is until somebody has read it
+        return; // a call may be lost; a file stays until we have read it
     }
     m.used = true;
     m.movement = m.id = ++s->ids;
@@ -32,7 +32,7 @@ static void send_message(sim *s, sim_message m) {
 }
 
 static void tell(sim *s, int payout, int32_t attempt, saga_event_kind kind, int64_t amount) {
-    // Every second payout gets another number of the bank when it goes out once more.
+    // Every second payout gets a new bank number when it is credited again.
     const bool anew = attempt_at(s, payout, attempt)->again && payout % 2 == 1;
     send_message(s, (sim_message){.subject = payout,
                                   .attempt = attempt,
@@ -64,8 +64,8 @@ static void bounce(sim *s, int payout, int32_t attempt) {
     tell(s, payout, attempt, EVENT_RETURNED, part);
 }
 
-// What came back as a whole goes out once more: the return was disputed. Only where no word is lost, and the first time was told, too:
-// else the word of the second cannot be told from a late word of the first; only a statement of the account can.
+// After a disputed return the whole payout is credited again. Only where no message is lost, and the first settlement was reported: else
+// the second report looks like a late first one, and only a statement of the account can tell.
 static void credit_again(sim *s, int payout, int32_t attempt) {
     sim_attempt *a = attempt_at(s, payout, attempt);
     a->again = true;
@@ -78,7 +78,7 @@ static void credit_again(sim *s, int payout, int32_t attempt) {
 
 // --- The direct rail --------------------------------------------------------------------------------------------------
 
-// The request is at the bank. The same key is the same payment, except for refusals where the bank does not keep them.
+// The request is at the bank. The same key is the same payment, except where the bank does not keep refusals.
 static sim_attempt *arrive(sim *s, int payout, int32_t attempt) {
     static sim_attempt refused_now;
     sim_attempt *a = attempt_at(s, payout, attempt);
@@ -94,7 +94,7 @@ static sim_attempt *arrive(sim *s, int payout, int32_t attempt) {
         return a;
     }
     if (would_refuse && s->habits.forgets_refusals && a->fate != FATE_NONE) {
-        // It validates before it looks the key up: what was accepted before is refused now, and goes on all the same.
+        // This bank validates before it looks the key up: it refuses now what it accepted before, and still pays it.
         refused_now = (sim_attempt){.fate = FATE_REFUSED, .retriable = sim_below(s, 2) == 0};
         return &refused_now;
     }
@@ -110,7 +110,7 @@ static sim_attempt *arrive(sim *s, int payout, int32_t attempt) {
 
 sim_answer sim_bank_post(sim *s, int payout, int32_t attempt, sim_attempt *said) {
     if (sim_chance(s, s->habits.drop)) {
-        return ANSWER_NOT_SENT; // no connection: it never left
+        return ANSWER_NOT_SENT; // no connection: the request never left
     }
     if (sim_chance(s, s->habits.late)) {
         for (size_t i = 0; i < POSTS_MAX; i++) {
@@ -178,8 +178,9 @@ static void take_file(sim *s, int at) {
             s->bank.credits[b->payouts[i]]++;
             s->bank.paid[b->payouts[i]] += s->payouts[b->payouts[i]].amount;
             attempt_at(s, b->payouts[i], b->attempts[i])->fate = FATE_SETTLED;
-            attempt_at(s, b->payouts[i], b->attempts[i])->again = true; // never: see credit_again
-            bounce(s, b->payouts[i], b->attempts[i]); // and no line says that it was settled before
+            // never credited again: see credit_again
+            attempt_at(s, b->payouts[i], b->attempts[i])->again = true;
+            bounce(s, b->payouts[i], b->attempts[i]); // and no line reports the settlement before
         } else {
             credit(s, b->payouts[i], b->attempts[i]);
         }
@@ -188,8 +189,7 @@ static void take_file(sim *s, int at) {
 
 // --- Turns ------------------------------------------------------------------------------------------------------------
 
-// Whether we could tell a second payment from a late word of the first: by the bank's number of it, or since we know that the first came
-// back.
+// Whether we could tell a second payment from a late report of the first: by the bank's number, or because we know of the first's return.
 static bool can_tell(const sim *s, int payout) {
     const sim_payout *p = &s->payouts[payout];
     bool told = payout % 2 == 1;
@@ -218,7 +218,7 @@ static void decide(sim *s, int payout, int32_t attempt) {
     }
 }
 
-// What the bank does by itself with one of its payments, and one of its files.
+// What the bank does by itself with one payment, and with one file.
 void sim_bank_turn(sim *s) {
     const int payout = (int)sim_below(s, PAYOUTS);
     for (int32_t attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
@@ -256,17 +256,17 @@ static void hear_file(sim *s, const sim_message *m) {
         break;
     case WORD_CONTRARY: b->has_case = true; break;
     }
-    // Whoever had it has it no more: the epoch is the fence.
+    // The former owner has lost it: the epoch is the fence.
     b->epoch++;
     b->owner = 0;
 }
 
-// What is known of an attempt when a line or message comes.
+// What is known of an attempt when a line or message arrives.
 typedef struct heard {
     int64_t returned;
     bool settled;     // under the same number of the bank
-    bool same_amount; // has come back before
-    bool seen;        // what it tells of was told before
+    bool same_amount; // the same amount has come back before
+    bool seen;        // this movement was reported before
 } heard;
 
 static heard heard_of(const sim_payout *p, const sim_message *m) {
@@ -286,8 +286,8 @@ static heard heard_of(const sim_payout *p, const sim_message *m) {
     return h;
 }
 
-// As the inbox judges it: a delivery is not a movement. Of a further return by a message the bank is asked for the total; of one by a
-// file that has the amount of another one a person decides. *amount: how much counts; false: nothing does.
+// The inbox's judgement: a delivery is not a movement. After a further return by message, the bank is asked for the total. A further return
+// of the same amount by file goes to a person. *amount: how much counts; false: nothing.
 static bool counts(sim *s, const sim_message *m, int64_t *amount) {
     sim_payout *p = &s->payouts[m->subject];
     const heard h = heard_of(p, m);
@@ -303,7 +303,7 @@ static bool counts(sim *s, const sim_message *m, int64_t *amount) {
     if (m->kind == EVENT_SETTLED && p->file && h.settled && h.returned > 0) {
         p->has_case = p->has_case || !h.seen;
     }
-    return true; // that a settlement is one only is the machine's to know, too
+    return true; // the machine, too, must know that there is only one settlement
 }
 
 static void hear_line(sim *s, const sim_message *m) {
@@ -328,7 +328,7 @@ static void hear_line(sim *s, const sim_message *m) {
     }
 }
 
-// One message or late request that is due.
+// Delivers one due message or late request.
 void sim_network_turn(sim *s) {
     for (size_t i = 0; i < POSTS_MAX; i++) {
         if (s->posts[i].used && s->posts[i].at_us <= sim_now(s)) {

@@ -1,4 +1,4 @@
-// A life: what happens next is drawn, until the faults stop; then everything comes to its end, or stands in a case.
+// A life: each next event is drawn, until the faults stop. Then every payout comes to its end, or has a case.
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +64,7 @@ static void begin(sim *s, uint64_t seed, bool trace) {
     for (int i = 0; i < PAYOUTS; i++) {
         sim_payout *p = &s->payouts[i];
         p->file = sim_below(s, 2) == 0;
-        p->amount = 100 + (int64_t)sim_below(s, 3) * 50; // some have the same amount
+        p->amount = 100 + (int64_t)sim_below(s, 3) * 50; // some have equal amounts
         p->row = (saga){.step = STEP_RESERVE,
                         .state = STATE_PENDING,
                         .due_at_us = sim_now(s),
@@ -77,7 +77,7 @@ static void begin(sim *s, uint64_t seed, bool trace) {
     s->faults = true;
 }
 
-// True when the instance does nothing now. A crash forgets all that was in memory.
+// True when the instance skips this turn. A crash clears its memory.
 static bool out_of_action(sim *s, int *owner, sim_stage *stage, int64_t *paused_until_us) {
     if (s->faults && sim_below(s, 1000) < (uint64_t)s->habits.crash) {
         sim_say(s, "owner %d is killed", *owner);
@@ -151,7 +151,7 @@ static bool in_case(const sim *s, int payout) {
     return false;
 }
 
-// A file's payout of which the bank has said nothing that decides: its step's deadline makes it a case.
+// A payout in a file about which the bank has said nothing decisive: the deadline of its step makes it a case.
 static bool waits_for_deadline(const sim_payout *p) {
     int64_t returned = 0;
     bool settled = false;
@@ -182,7 +182,7 @@ static bool check_end(const sim *s, int payout, const char **why) {
     return true;
 }
 
-// Nothing is under way any more, so that nothing will happen.
+// Nothing is under way anymore, so nothing will happen.
 static bool is_quiet(const sim *s) {
     for (int i = 0; i < PAYOUTS; i++) {
         if (s->payouts[i].lease != 0 || s->payouts[i].row.due_at_us != SAGA_NEVER) {

@@ -1,5 +1,5 @@
-// The sender's loop around a submission: one claims it for a time, looks, begins, writes, asks whether it is still the sender's,
-// renames, and writes down what came of it.
+// The sender's loop around a submission. The sender claims it for a time, looks, begins, writes, asks whether it still owns it, renames,
+// and records the result.
 #include "base/assert.h"
 #include "sim.h"
 
@@ -9,7 +9,7 @@ static sim_submission *mine(sim *s, const sim_sender *w) {
     return &s->submissions[w->submission];
 }
 
-// Asked before each irrevocable step, and in each transaction.
+// Checked before each irrevocable step, and in each transaction.
 static bool still_ours(sim *s, const sim_sender *w) {
     const sim_submission *b = mine(s, w);
     return b->owner == w->owner && b->epoch == w->epoch && b->lease_ends_us > sim_now(s);
@@ -64,7 +64,7 @@ static void claim(sim *s, sim_sender *w) {
     }
 }
 
-// Temporary files of all uploads that were begun are removed; true when one of them was there.
+// Removes the temporary files of all uploads that were begun. True when there was one.
 static bool take_back(sim *s, const sim_sender *w) {
     bool removed = false;
     for (int i = 0; i < mine(s, w)->uploads; i++) {
@@ -119,7 +119,7 @@ static void look(sim *s, sim_sender *w) {
         give_back(b);
         return;
     }
-    // The temporary files go first: a rename of a sender that stands still can then not come after the look.
+    // The temporary files go first: then a stalled sender cannot rename after the look.
     const bool taken_back = w->task == TASK_ASK && take_back(s, w);
     const submission_look seen = sim_bank_look(s, w->submission);
     w->finding = submission_judge(&b->known, seen, taken_back, !s->habits.no_archive);
@@ -168,7 +168,7 @@ static void rename_file(sim *s, sim_sender *w) {
     if (!still_ours(s, w)) {
         return;
     }
-    // Between the question and the rename a process may stand still; its lease runs out, and others go on.
+    // Between the check and the rename a process may stall. Its lease runs out, and others go on.
     if (sim_chance(s, 5)) {
         w->paused_until_us = sim_now(s) + (int64_t)sim_below(s, 40) * US_PER_S;
     }

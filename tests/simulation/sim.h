@@ -1,5 +1,5 @@
-// One simulated life of payments: machines that are real, around them a database, a bank, a network and a clock that are not.
-// One thread. Everything is drawn from the seed.
+// One simulated life of payments: the machines are real, the database, the bank, the network and the clock are not. One thread. The seed
+// decides every draw.
 #ifndef SIMULATION_SIM_H
 #define SIMULATION_SIM_H
 
@@ -27,15 +27,15 @@ enum {
 // --- What goes wrong, drawn once for a life ------------------------------------------------------------------------------
 
 typedef struct sim_habits {
-    bool no_archive;  // what the bank took is not shown any more
-    bool pays_copies; // a second file of the same name is taken and paid
+    bool no_archive;  // files that the bank took are not shown anymore
+    bool pays_copies; // the bank takes and pays a second file of the same name
     // a refusal is not kept under the key, and is decided before the key is looked up
     bool forgets_refusals;
-    bool query_lags;               // a query by key may not know yet what was posted
-    bool no_lines;                 // no settlement is told by itself
+    bool query_lags;               // a query by key may miss a new post
+    bool no_lines;                 // settlements are not reported
     bool no_acks;                  // no file is acknowledged
     bool in_parts;                 // money comes back in parts, and may go out again
-    bool other_ids;                // what is delivered twice comes under two ids
+    bool other_ids;                // a second delivery has another id
     int drop, late, twice;         // per cent of messages and requests
     int commit_fails, answer_lost; // per cent of transactions
     int crash, pause;              // per mille of an instance's turns
@@ -45,13 +45,13 @@ typedef struct sim_habits {
 
 typedef struct sim_event {
     saga_event said;
-    int id;       // of the delivery: what comes twice under one id is recorded once
-    int movement; // of the bank: what it did, however often it tells of it
+    int id;       // of the delivery: two deliveries with one id are recorded once
+    int movement; // of the bank: one movement, however often reported
 } sim_event;
 
 typedef struct sim_payout {
     saga row;
-    bool file; // goes by a file, else by a call of its own
+    bool file; // goes in a file, not by a call of its own
     int64_t amount;
     int lease; // 0: none
     sim_event events[EVENTS_MAX];
@@ -60,7 +60,7 @@ typedef struct sim_payout {
     // The ledger's transfers of this payout. Each is once-only by its id: (step, number).
     uint64_t done[STEP_COUNT]; // a bit for each number
     bool reserved, posted, voided;
-    int64_t paid; // by the ledger: posted, less what was moved back
+    int64_t paid; // by the ledger: posted minus moved back
 } sim_payout;
 
 typedef struct sim_submission {
@@ -99,24 +99,24 @@ typedef enum sim_fate {
     FATE_RETURNED
 } sim_fate;
 
-// One attempt of a payout, as the bank has it.
+// One attempt of a payout, as the bank knows it.
 typedef struct sim_attempt {
     sim_fate fate;
     bool retriable;
-    int64_t known_from_us; // a query knows it from then on
+    int64_t known_from_us; // a query finds it from then on
     int64_t back;          // how much of it has come back
-    bool again;            // it was credited again after that
+    bool again;            // it was credited again after the return
 } sim_attempt;
 
 typedef struct sim_bank {
     sim_attempt attempts[PAYOUTS][ATTEMPTS_MAX];
     int credits[PAYOUTS];  // how often money went out
-    int64_t paid[PAYOUTS]; // less what came back
+    int64_t paid[PAYOUTS]; // minus what came back
     bool temporary[SUBMISSIONS_MAX][UPLOADS_MAX];
     bool in_inbox[SUBMISSIONS_MAX], in_archive[SUBMISSIONS_MAX], taken[SUBMISSIONS_MAX];
 } sim_bank;
 
-// What is on its way to us: a word about an attempt, or about a whole file.
+// A message on its way to us: about an attempt, or about a whole file.
 typedef struct sim_message {
     bool used, about_file;
     int subject; // payout or submission
@@ -142,19 +142,19 @@ typedef enum sim_stage {
     STAGE_IDLE,
     STAGE_ACT,     // worker: the next item
     STAGE_OUTCOME, // worker: write what came of it
-    STAGE_LOOK,    // sender: ask the bank
-    STAGE_BEGIN,   // sender: write down that an upload begins
+    STAGE_LOOK,    // worker: write the outcome
+    STAGE_BEGIN,   // sender: record that an upload begins
     STAGE_WRITE,   // sender: the temporary file
-    STAGE_LAST,    // sender: write down that the step begins that cannot be taken back
-    STAGE_RENAME,  // sender: that step
-    STAGE_FINISH   // sender: write down what came of it
+    STAGE_LAST,    // sender: record that the irrevocable step begins
+    STAGE_RENAME,  // sender: the irrevocable step
+    STAGE_FINISH   // sender: record the result
 } sim_stage;
 
 typedef struct sim_worker {
     int owner; // a new one after each crash
     sim_stage stage;
     int64_t paused_until_us;
-    sim_lease lease; // as it believes
+    sim_lease lease; // as the instance believes
     saga_answer answers[ITEMS_MAX];
     size_t at;
 } sim_worker;
@@ -191,7 +191,7 @@ typedef struct sim {
 
 // life.c. False, with what is wrong in *why (static), when a promise was broken.
 bool sim_run(uint64_t seed, bool trace, const char **why) __attribute__((warn_unused_result));
-// walk.c. The same of one saga alone.
+// walk.c. The same for one saga alone.
 bool sim_walk(uint64_t seed, bool trace, const char **why) __attribute__((warn_unused_result));
 int64_t sim_now(const sim *s);
 bool sim_chance(sim *s, int percent); // never while the faults are off
@@ -202,7 +202,7 @@ void sim_say(const sim *s, const char *format, ...) __attribute__((format(printf
 typedef enum sim_commit {
     COMMITTED,
     COMMIT_FAILED,
-    ANSWER_LOST // the transaction is there
+    ANSWER_LOST // the transaction has happened
 } sim_commit;
 sim_commit sim_begin_commit(sim *s);
 void sim_record(sim *s, int payout, const saga_event *said, int id, int movement);
@@ -221,7 +221,7 @@ extern const saga_policy SIM_DIRECT, SIM_FILE;
 
 // bank.c
 typedef enum sim_answer {
-    ANSWER_NONE, // nobody knows
+    ANSWER_NONE, // the request may have arrived or not
     ANSWER_NOT_SENT,
     ANSWER_SAID
 } sim_answer;

@@ -1,4 +1,4 @@
-// Thousands of lives and walks; one of them again, step by step: simulation_test --seed N, simulation_test --walk N
+// Thousands of lives and walks. To repeat one step by step: simulation_test --seed N, simulation_test --walk N
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>

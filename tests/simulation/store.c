@@ -1,4 +1,4 @@
-// The virtual database. A transaction happens at once, or not at all; what its writer hears of it is another matter.
+// The virtual database. A transaction happens at once, or not at all. Its writer may hear something else.
 #include <string.h>
 
 #include "base/assert.h"
@@ -11,7 +11,7 @@ sim_commit sim_begin_commit(sim *s) {
     return sim_chance(s, s->habits.answer_lost) ? ANSWER_LOST : COMMITTED;
 }
 
-// As the inbox records it: once for each id, and then the payout is due.
+// Records as the inbox does: once per id. Then the payout is due.
 void sim_record(sim *s, int payout, const saga_event *said, int id, int movement) {
     sim_payout *p = &s->payouts[payout];
     for (size_t i = 0; i < p->n_events; i++) {
@@ -43,7 +43,7 @@ sim_lease *sim_lease_find(sim *s, int id, int owner) {
     return NULL;
 }
 
-// Leases that are over: their payouts act without a worker, as their intents say, and are due.
+// Ends expired leases: their payouts act without a worker, as their intents say, and are due.
 void sim_take_over(sim *s) {
     for (size_t i = 0; i < sizeof s->leases / sizeof s->leases[0]; i++) {
         sim_lease *l = &s->leases[i];
@@ -88,7 +88,7 @@ int sim_submission_new(sim *s, const int *payouts, const int32_t *attempts, size
 void sim_submission_tell(sim *s, int submission, saga_event_kind kind) {
     const sim_submission *b = &s->submissions[submission];
     for (size_t i = 0; i < b->n; i++) {
-        // Once for each kind: the id is derived from both.
+        // Once per kind: the id is derived from both.
         const saga_event said = {
             .attempt = b->attempts[i], .kind = kind, .code = STR("SIM"), .reference = STR("")};
         const int id = 1000000 + submission * 100 + (int)kind;

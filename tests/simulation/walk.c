@@ -1,4 +1,4 @@
-// A walk: one saga alone, with any words of its bank and any orders, in any sequence. No bank need ever do the like; whatever has come, a
+// A walk: one saga alone, with any messages of its bank and any orders, in any sequence. No real bank need do this. In every case the
 // payout comes to its end, or a person can end it.
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +18,7 @@ typedef struct walk {
     size_t n;
     int32_t orders; // given so far
     int32_t asked,
-        about; // how often the bank was asked about this attempt while a person's word waited
+        about; // how often the bank was asked about this attempt while an order waited
     const char **why;
 } walk;
 
@@ -55,7 +55,7 @@ static void say(walk *w) {
     saga_event e = {.kind = (saga_event_kind)(EVENT_ACCEPTED + below(w, EVENT_NOT_TAKEN)),
                     .text = STR("")};
     if (!w->file && e.kind == EVENT_NOT_TAKEN) {
-        e.kind = EVENT_REFUSED; // the word of a submission
+        e.kind = EVENT_REFUSED; // an event of a submission
     }
     const bool moves = e.kind == EVENT_SETTLED || e.kind == EVENT_RETURNED;
     e.attempt =
@@ -76,7 +76,7 @@ static bool can_order(const walk *w, saga_event_kind kind, const char *code) {
     return saga_takes_order(&w->s, &said, kind, &why);
 }
 
-// As whoever gives orders does it: only what can be carried out as the payout stands, or waits for what is under way.
+// Gives orders as the service does: only an order that can be carried out now, or that waits for work under way.
 static void order(walk *w) {
     const saga_event_kind kind = (saga_event_kind)(EVENT_RELEASE + below(w, ORDERS_MAX));
     const bool coin = below(w, 2) == 0;
@@ -114,7 +114,7 @@ static saga_outcome outcome_of(walk *w, saga_step acting) {
     return LEDGER[below(w, 7)];
 }
 
-// What a person says is not kept waiting for a bank.
+// A person's order never waits for a bank.
 static bool check_asked(walk *w, saga_step acting) {
     bool waits = false;
     for (size_t i = 0; i < w->n; i++) {
@@ -128,7 +128,7 @@ static bool check_asked(walk *w, saga_step acting) {
     return w->asked <= 1 || broken(w, "an order waits behind one that waits for the bank");
 }
 
-// The bank's words lead to another step when they are about the own attempt alone, unless a person has judged them.
+// The bank's messages move the payout to another step only when they are about its own attempt, unless a person has judged them.
 static bool check_moved(const walk *w, saga_step from) {
     const bool at_rail = from == STEP_EXECUTE || from == STEP_RESOLVE || from == STEP_AWAIT;
     int32_t highest = 0;
@@ -174,7 +174,7 @@ static bool claim(walk *w) {
 
 // --- The judgement ---------------------------------------------------------------------------------------------------
 
-// Its file has not left, as far as anybody has said: what becomes of that moves it.
+// By all reports its file has not left. The file's fate will move the payout.
 static bool is_in_a_file(const walk *w) {
     if (!w->file || w->s.step != STEP_AWAIT || w->s.state != STATE_PROCESSING) {
         return false;
@@ -187,7 +187,7 @@ static bool is_in_a_file(const walk *w) {
     return true;
 }
 
-// Held: a person can say both that it was paid and that it was not, unless the bank says that it was.
+// A held payout: a person can mark it paid or unpaid, unless the bank says that it was paid.
 static bool check_held(const walk *w, const saga_said *said) {
     const bool goes_on =
         can_order(w, EVENT_RELEASE, "") || can_order(w, EVENT_RETRY, SAGA_SEND_AGAIN);

@@ -1,5 +1,4 @@
-// The engine's loop: claim what is due of one step, act, write what came of it. One turn does one of these, so that anything may
-// happen in between.
+// The engine's loop: claim due work of one step, act, write the outcome. A turn does one of these, so anything may happen in between.
 #include <string.h>
 
 #include "base/assert.h"
@@ -22,7 +21,7 @@ static bool is_due(const sim *s, const sim_payout *p) {
 
 // --- Claim ------------------------------------------------------------------------------------------------------------
 
-// What the claiming transaction would write of a payout.
+// What the claiming transaction would write about a payout.
 typedef struct claimed {
     int payout;
     saga now;
@@ -64,7 +63,7 @@ static size_t look_for_work(sim *s, claimed *out) {
     return n;
 }
 
-// Those that were handed over go into one file.
+// Payouts that were handed over go into one file.
 static void put_into_file(sim *s, const claimed *found, size_t n) {
     int payouts[BATCH_MAX];
     int32_t attempts[BATCH_MAX];
@@ -145,13 +144,13 @@ static void claim(sim *s, sim_worker *w) {
 
 // --- Act --------------------------------------------------------------------------------------------------------------
 
-// Once for each (step, number), as the ledger's ids are derived from both.
+// Once per (step, number): the ledger's ids are derived from both.
 static void post(sim_payout *p, const saga *intent) {
     const int64_t moving = intent->moving != 0 ? intent->moving : p->amount;
     switch (intent->step) {
     case STEP_RESERVE: p->reserved = true; break;
     case STEP_CONFIRM:
-        // With an amount of its own it needs no reservation: the bank has paid again what had come back.
+        // With its own amount it needs no reservation: the bank has paid again what had come back.
         ASSERT(intent->moving != 0 || (p->reserved && !p->voided));
         p->paid += moving;
         p->posted = true;
@@ -188,7 +187,7 @@ static saga_answer act_on_ledger(sim *s, sim_payout *p, const saga *intent) {
     return (saga_answer){.outcome = lost_after ? OUT_RETRY : OUT_DONE};
 }
 
-// What the rail would say of the bank's answer.
+// The rail's answer, from the bank's.
 static saga_answer verdict(sim_answer how, const sim_attempt *said, saga_outcome otherwise) {
     if (how != ANSWER_SAID) {
         return (saga_answer){.outcome = how == ANSWER_NOT_SENT ? OUT_RETRY : otherwise};
@@ -220,7 +219,7 @@ static void act(sim *s, sim_worker *w) {
     const bool ours = sim_lease_find(s, l->id, w->owner) != NULL && l->ends_us > sim_now(s);
     const saga *intent = &l->intents[w->at];
     const bool at_bank = intent->step == STEP_EXECUTE || intent->step == STEP_RESOLVE;
-    if (at_bank && !ours) { // still_ours: asked before each request
+    if (at_bank && !ours) { // still_ours: checked before each request
         w->stage = STAGE_IDLE;
         return;
     }
@@ -261,7 +260,8 @@ static void outcome(sim *s, sim_worker *w) {
     if (l != NULL && commit != COMMIT_FAILED) {
         write_outcome(s, w, l);
     }
-    w->stage = commit == COMMITTED ? STAGE_IDLE : STAGE_OUTCOME; // repeated until it is known
+    // repeated until the result is known
+    w->stage = commit == COMMITTED ? STAGE_IDLE : STAGE_OUTCOME;
 }
 
 void sim_worker_turn(sim *s, sim_worker *w) {

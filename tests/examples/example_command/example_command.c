@@ -25,7 +25,7 @@ static bool write_note(db_conn *c, taking *x, arena *a, err *e) {
                        e);
 }
 
-// The key is looked up before anything else: a repeat is answered as it was first.
+// Looks the key up first: a repeat gets the first answer.
 static bool take(db_conn *c, arena *a, void *arg, err *e) {
     taking *x = arg;
     idem_entry *one = &x->entry;

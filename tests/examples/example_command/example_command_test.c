@@ -1,4 +1,4 @@
-// The example command happens once, whoever repeats it.
+// The example command happens once, even when it is repeated.
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 // A control that refuses one amount, and holds another until a person has looked.
 #include "control/control.h"
 
-// Declared by the list that names it.
+// Declared by the list of controls.
 extern const control CONTROL_EXAMPLE;
 
 enum { UNWANTED = 66600, ODD = 1300 };

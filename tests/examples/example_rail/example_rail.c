@@ -1,4 +1,4 @@
-// A rail that pays into a text file: "key amount currency", one line for each payment. The whole of a rail, to show what one needs.
+// A rail that pays into a text file: "key amount currency", one line per payment. Shows everything that a rail needs.
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "rails/scheme.h"
 
-// Declared by the list that names it.
+// Declared by the list of rails.
 extern const rail_scheme EXAMPLE_SCHEME;
 
 enum { EXAMPLE_ID = 99, LINE_MAX_LEN = 128, BATCH_MAX = 100, CALL_MS = 1000 };
@@ -29,7 +29,7 @@ typedef struct example_rail {
     pthread_mutex_t lock; // one writer of the file in this process
 } example_rail;
 
-// 1: the file has a payment of this key; 0: it has none; -1: it cannot be read.
+// 1: the file has a payment with this key. 0: it has none. -1: it cannot be read.
 static int find(const example_rail *r, const char *key) {
     FILE *f = fopen(r->settings.file, "r");
     if (f == NULL) {
@@ -64,7 +64,7 @@ static rail_verdict pay(example_rail *r, const rail_item *item) {
     if (found != 0) {
         return found > 0 ? RAIL_SETTLED : RAIL_UNKNOWN;
     }
-    return append(r, item) ? RAIL_SETTLED : RAIL_UNKNOWN; // perhaps the line is there
+    return append(r, item) ? RAIL_SETTLED : RAIL_UNKNOWN; // the line may be there
 }
 
 static void submit(rail *base, int64_t book_id, rail_item *items, size_t n,
@@ -122,7 +122,7 @@ static rail *open_one(int number, const char *name, const void *settings, const 
 
 static bool start(rail *r, const rail_host *host, err *e) {
     (void)r, (void)host, (void)e;
-    return true; // it has no threads: it hears nothing by itself
+    return true; // it has no threads, so it hears nothing by itself
 }
 
 static void stop(rail *r) {
