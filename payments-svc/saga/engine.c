@@ -260,8 +260,8 @@ static bool gathers(const saga_engine *g, size_t rail_index, saga_step step) {
     return step == STEP_EXECUTE && g->rails[rail_index]->gather_ms > 0;
 }
 
-// The time at which a slot may be taken. A gathering slot that has a bulk waits for more items, but hardly longer than more come: payouts
-// at the gate and at the reservation come next. A few payouts wait for the whole time: a bank takes few files a day.
+// The time at which a slot may be taken. A slot with a bulk is ready once no more payouts come (QUIET_SHARE), and none is at the gate or
+// the reservation. A few payouts wait for the whole time, because a bank takes few files a day.
 static int64_t ready_us(const saga_engine *g, const book *home, size_t rail_index, saga_step step) {
     const slot *all = home->slots[rail_index], *s = &all[step];
     const bool comes = all[STEP_GATE].marked || all[STEP_GATE].busy > 0 ||
@@ -435,9 +435,8 @@ static void take_scan(saga_engine *g, const scan *s) {
     }
 }
 
-// Plans the next scan: soon while there is work, ever later without, and in time for the next due saga. A scan costs more the more is due:
-// SCAN_SHARE keeps it small beside the work itself. A scan that took long because the database was away delays the next by idle_poll_ms at
-// most.
+// Plans the next scan: soon while there is work, later and later without, and in time for the next due saga. SCAN_SHARE limits a scan's
+// share of the time. A scan that was slow without the database delays the next by idle_poll_ms at most.
 static void plan_scan(saga_engine *g, const saga_scan *found, int64_t now_us, int64_t took_ms) {
     const int64_t more_ms = g->pause_ms + g->pause_ms / 4 + 1;
     g->pause_ms = found == NULL || found->n > 0 ? g->o.poll_ms
@@ -554,7 +553,7 @@ static saga_result run_task(worker *w, const task *t) {
     return result;
 }
 
-// One worker waits for a time, the others for this worker: so only one wakes up in vain.
+// One worker waits for a time, the others for that worker. So only one wakes up in vain.
 static void wait_until(saga_engine *g, int64_t wake_us) {
     const int64_t now_ms = clock_mono_ms(g->clock);
     int64_t ms = (wake_us - clock_wall_us(g->clock)) / US_PER_MS + 1;
