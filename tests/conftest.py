@@ -25,7 +25,7 @@ from support.world import Servers, World  # noqa: E402
 
 
 def pytest_addoption(parser):
-    """What `./dev test crash` passes on: see test_crash_pairs.py."""
+    """The options that `./dev test crash` passes on: see test_crash_pairs.py."""
     group = parser.getgroup("crash pairs")
     group.addoption("--crash-seed", type=int, default=980554,
                     help="which pairs are drawn; one sample belongs to `./dev test`, `./dev test crash` draws another each time")

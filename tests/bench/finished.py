@@ -50,5 +50,5 @@ def fill(stack: Stack, n: int) -> None:
         stack.cluster.psql(stack.databases[1], sql, role="payments_migrator")
     stack.cluster.psql(stack.databases[1], "SET ROLE payments_owner; DROP TABLE made", role="payments_migrator")
     stack.cluster.psql(stack.databases[1], "SET ROLE payments_owner; VACUUM (ANALYZE)", role="payments_migrator")
-    # What the filling has left to write to disk is not what a payout costs later.
+    # Disk writes that are left from the filling must not count as the cost of a later payout.
     stack.cluster.psql(stack.databases[1], "CHECKPOINT")

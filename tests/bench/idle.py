@@ -1,4 +1,4 @@
-"""What a whole Disburse costs while nothing happens: processor time of every process of it, from /proc."""
+"""The cost of a whole Disburse while nothing happens: processor time of each of its processes, from /proc."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ def machine_ticks() -> tuple[int, int]:
 
 
 def with_steal(measure_round: Callable[[], dict]) -> dict:
-    """What a round measured, and how much of the processors' time the hypervisor gave to others meanwhile."""
+    """A round's measurements, and the share of processor time that the hypervisor gave to others meanwhile."""
     stolen, total = machine_ticks()
     answer = measure_round()
     now_stolen, now_total = machine_ticks()
@@ -191,7 +191,7 @@ def come_to_rest(stack: Stack) -> None:
 
 
 def measure(stack: Stack, folder: Path) -> dict:
-    """What is compared takes turns, round by round, because the machine is never the same for long."""
+    """The sides of a comparison take turns, round by round, because the machine is never the same for long."""
     program, pgbench, cost = Program(stack), Pgbench(stack, folder / "large"), Cost(stack)
     program.run("set-up")
 

@@ -118,7 +118,7 @@ def turn_of(tree: Path, folder: Path) -> dict:
 
 
 def just_rounds() -> int:
-    """What turn_of asks for: one stack, nothing beside it."""
+    """The stack that turn_of asks for, with nothing beside it."""
     print(json.dumps(one_turn(Path(os.environ["DISBURSE_TEST_FOLDER"]) / "bench")))
     return 0
 

@@ -250,7 +250,7 @@ def test_deposits_for_people_and_programs(payctl, merchant, world):
 
 
 def test_a_balance_that_was_tampered_with(payctl, merchant, world):
-    """One cent less in the ledger's kept balance than its entries add up to: GetBalance and payctl both say so."""
+    """The ledger's kept balance is one cent less than the sum of its entries: GetBalance and payctl both say so."""
     payer = Payer(world)
     code, answer, err = payctl.json("merchants", "deposit", merchant, "--amount", "1000.00", "--currency", "USD", "--key", "d1")
     assert code == DONE, err
@@ -504,7 +504,7 @@ def test_json_of_several_merchants_names_each(payctl, merchant):
 
 
 def test_json_of_merchants_of_a_file(payctl):
-    """One merchant and one deposit for each currency; what was made before a failure is said, with the exit code of the failure."""
+    """One merchant and one deposit for each currency. A failure still tells what was made before, and sets the exit code."""
     first, second = unique("0"), unique("1")
     inr = {"currency": "INR", "routing_code": "HDFC0001234"}
     file = payctl.file([row(first, "a"), row(first, "b", **inr), row(second, "c", amount="3.00")])

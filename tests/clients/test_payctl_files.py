@@ -37,7 +37,7 @@ def written(payctl, data):
 
 
 def bad(payctl, file):
-    """What is wrong with a file, as --check says it: [(line, field, reason)]. Paying it sends nothing and says the same."""
+    """The faults of a file by --check: [(line, field, reason)]. Paying the file sends nothing and tells the same faults."""
     code, answer, err = payctl.json("pay", file, "--check")
     assert code == USAGE and answer["sent"] is False, (answer, err)
     again, paid, _ = payctl.json("pay", file)

@@ -187,7 +187,7 @@ def test_timeline_says_who_gave_an_order(payctl, payer):
 
 
 def test_bad_lines_are_told_in_the_order_of_the_file(payctl, payer):
-    """What payctl finds and what the service finds, which is asked later."""
+    """Faults that payctl finds, and faults that the service finds, which is asked later."""
     merchant = payer.merchant()
     limit = {"rail": "instant", "amount": "99999999.00"}  # which only the service knows
     file = payctl.file([row(merchant.id, "a", **limit), row(merchant.id, "b", amount="x"), row(merchant.id, "c", **limit),

@@ -50,7 +50,7 @@ def pair(servers, tmp_path_factory):
 
 
 def recorded(merchant):
-    """What the tables say of the merchant's payouts, in the order of the feed."""
+    """The entries of the merchant's payouts by the tables, in the order of the feed."""
     own = {payout.payout_id for payout in merchant.payouts()}
     return [row[1:] for row in feed_record.entries(merchant.payer.world, book=merchant.book_id) if row[2] in own]
 
@@ -233,7 +233,7 @@ def test_watching_goes_on_behind_a_position(pair):
 
 
 def test_a_slow_reader_holds_up_nobody(pair):
-    """One that does not read: others go on, and no connection of the database waits for it."""
+    """A follower that does not read: other followers go on, and no connection of the database waits for it."""
     payer = Payer(pair)
     merchant = payer.merchant(deposit=10_000_000, prefix="slow")
     slow = [Feed(pair).read(book_id=merchant.book_id, follow=True) for _ in range(6)]  # more than the streams have connections

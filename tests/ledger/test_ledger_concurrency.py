@@ -260,7 +260,7 @@ def test_of_100_concurrent_reversals_of_a_linked_group_and_of_one_of_it_exactly_
         winners.add(alone)
         reversed_by = {reversal.reverses_id: reversal.id for reversal in winner.reversals}
         assert set(reversed_by) == ({group[1].id} if alone else {transfer.id for transfer in group})
-        # What the others are told of is the winner's, and so is what stands in the journal.
+        # The other callers are told of the winner's transfer, and the journal has it, too.
         for _, result in answers:
             for reversal in result.reversals:
                 assert reversed_by[reversal.reverses_id] == reversal.id

@@ -68,7 +68,7 @@ def test_BALANCED_and_the_journal_is_the_model_s_and_replays_to_the_balances(pla
 
 
 def transfer_fits(row, filter_, state):
-    """One transfer against a TransferFilter, by brute force."""
+    """Checks one transfer against a TransferFilter, by brute force."""
     sides = {1: [row.debit_account_id], 2: [row.credit_account_id], 0: [row.debit_account_id, row.credit_account_id]}
     metadata = {entry.key: entry.value for entry in row.metadata}
     wanted_value = filter_.metadata_value

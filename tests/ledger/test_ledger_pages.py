@@ -145,7 +145,7 @@ def test_54_pages_of_ListAccountBalances_under_inserts_neither_skip_nor_repeat(b
 
 
 def cpu_ticks(daemon):
-    """What the process has computed so far, in hundredths of a second."""
+    """Processor time of the process so far, in hundredths of a second."""
     with open(f"/proc/{daemon.pid}/stat", encoding="ascii") as stat:
         fields = stat.read().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])

@@ -120,7 +120,7 @@ def test_49_the_history_of_an_account_and_its_filters(book):
 
 
 def test_49_the_history_of_an_account_takes_every_filter_of_a_list(book):
-    """One row for each way to be left out; what is left has each balance as it was after that row, whatever stands between."""
+    """One row for each way to be left out. Each row that is left has the balance after it, whatever is between."""
     a, b = book.account(), book.account()
     hold = book.transfer(a, b, 5, flags=PENDING, code=7)
     named = {"external_reference": "inv 7", "user_data_128": new_id(), "user_data_64": 64, "user_data_32": 32}
@@ -370,7 +370,7 @@ def test_pages_of_rows_with_many_labels_fit_into_a_message(book):
     assert statement(book, a, page_size=1000).next_page_token
 
 
-# What is refused.
+# Refusals.
 
 FILTERS = [
     ({"account_id": "x"}, "INVALID_UUID", "filter.account_id"),

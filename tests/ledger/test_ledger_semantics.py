@@ -1,4 +1,4 @@
-"""What the ledger has beyond plain transfers, over the wire: reversals, closing, credit lines, imports, labels."""
+"""The ledger's additions to plain transfers, over the wire: reversals, closing, credit lines, imports, labels."""
 
 import itertools
 import re

@@ -54,7 +54,7 @@ def test_FENCED_a_stopped_ledger_gives_its_book_up(two, point, tmp_path):
     caller.start()
     wait_until(lambda: plan.hit() and stopped(first), f"the first one stands at {point}")
 
-    # Who asks the second one is told to try again while the lock is taken, and need not try for long.
+    # A caller of the second instance is told to try again while the lock is taken, and need not try for long.
     other = request()
     answer = rpc.persist(lambda: stubs[1].CreateTransfers, other, timeout=60)
     assert statuses(answer) <= {"CREATED", "EXISTS"}  # EXISTS: the answer to a try before came too late

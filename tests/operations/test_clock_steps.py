@@ -15,7 +15,7 @@ DAY = 24 * HOUR
 
 
 def serving(world, service="payments-svc"):
-    """What the health service says of the engine."""
+    """The health service's word about the engine."""
     messages, services = stubs.modules("grpc/health/v1/health")
     answer = services.HealthStub(world.channel(service)).Check(
         messages.HealthCheckRequest(service="payments.engine"), timeout=5)

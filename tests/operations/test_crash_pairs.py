@@ -71,7 +71,7 @@ def test_NO_LOSS_killed_again_while_recovering(running, chain, request):
 
 
 def test_all_pairs_are_each_pair_once():
-    """What `--full` runs: of either kind, every point after every other and after itself."""
+    """The pairs of `--full`: of either kind, every point after every other and after itself."""
     points = pairs.Points((RARE_POINTS - OFTEN_HERE) | ONCE_A_LIFE)
     chains = pairs.every(points, 1)
     for kind, sides in ((pairs.AGAIN, 1), (pairs.TWO, 2)):

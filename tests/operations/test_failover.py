@@ -67,7 +67,7 @@ def assert_recovered(world, why, *, sending=True):
 
 
 def pay_again(payer, merchant, requests):
-    """As a careful client does: the same keys. Every payout that it ever asked for, as it stands now."""
+    """Repeats every payout with its old key, as a careful client does. Returns the payouts once they have settled."""
     ids = [payer.call("Payout", "CreatePayout", request).payout.payout_id for request in requests]
     assert len(set(ids)) == len(requests)
     return list(merchant.wait_for(ids, {SETTLED}, 90).values())
@@ -146,7 +146,7 @@ def test_NO_LOSS_a_synchronous_standby_has_everything(new_world):
     wait_until(lambda: metric(world.payments, "saga_claimed_total") > 0, "the engine is at work")
 
     fail_over(world, primary, standby, restarted=False)
-    # What was acknowledged is there, under the ids that were told.
+    # Everything acknowledged is there, under the ids that were told.
     found = merchant.wait_for(accepted, {SETTLED}, 90)
     assert set(found) == set(accepted)
     assert_recovered(world, "the database is on a new timeline")

@@ -109,7 +109,7 @@ def test_UNKNOWN_IS_A_STATE_of_a_file_that_may_have_been_sent_before_the_failove
 
 @pytest.mark.parametrize("point", ["submission.claimed", "ach.upload.fenced", "submission.finished", "submission.acknowledged"])
 def test_NO_DOUBLE_an_asynchronous_standby_has_forgotten_all_since(new_world, tmp_path, point):
-    """What the standby knows ends at the point. The bank takes the file and acknowledges it; then the standby is promoted."""
+    """The standby knows everything up to the point. The bank takes the file and acknowledges it; then the standby is promoted."""
     place = Place(new_world, tmp_path, synchronous=False)
     place.pay_until(point)
     wait_until(place.primary.caught_up, "the standby has all until here")

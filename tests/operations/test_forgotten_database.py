@@ -116,7 +116,7 @@ def cancel(merchant, payout):
 
 
 def cancel_by_a_case(merchant, payout):
-    """As a person does it whose case says that the payout is overdue."""
+    """Orders as a person whose case says that the payout is overdue."""
     cases = Cases(merchant.payer.world)
     cases.resolve(cases.insert(book_id=merchant.book_id, kind="PAYOUT_OVERDUE", subject_type="payout", subject_id=payout.payout_id,
                                merchant_id=merchant.id), "CANCEL")
@@ -124,7 +124,7 @@ def cancel_by_a_case(merchant, payout):
 
 @pytest.mark.parametrize("cancel", [cancel, cancel_by_a_case])
 def test_NO_DOUBLE_what_a_restored_database_knows_as_untouched_is_asked_for_before_it_is_canceled(payer, cancel):
-    """One of two payouts was paid after the copy was made; as far as the restored database knows, nothing was done for either."""
+    """One of two payouts was paid after the copy was made. The restored database knows of no payment for either."""
     merchant, connections = payer.merchant(deposit=100_000), Connections(payer.world)
     merchant.recipient()
     connections.pause(connection="instant")
@@ -259,7 +259,7 @@ def test_a_database_that_went_back_without_a_new_timeline_is_noticed(new_world, 
     found = recovery.now()
     assert (found.why, found.ended_by, len(found.recovery_id)) == ("the database went back", "", 8)
     assert found.ended_time.seconds > 0
-    # It is told once: the next start is an ordinary one.
+    # The loss is told once: the next start is an ordinary one.
     before = found.recovery_id
     world.payments.stop()
     world.payments.start()

@@ -1,4 +1,4 @@
-"""What is locked is locked in one order everywhere: the slot, the submission, the sagas, the case. Who resolves a case keeps to it."""
+"""Locks are taken in one order everywhere: the slot, the submission, the sagas, the case. Resolving a case keeps to it."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -23,7 +23,7 @@ def payer(servers):
 
 @pytest.fixture
 def bank_away(payer):
-    """What goes by files waits in a submission that cannot leave."""
+    """Payouts by file wait in a submission that cannot leave."""
     wait_until(lambda: Connections(payer.world).list()["ach"].state == ON, "the bank is there")
     # Behind an open breaker no payout is put into a file: one that has come to the bank shows that it is closed.
     merchant = payer.merchant(deposit=10_000)

@@ -1,4 +1,4 @@
-"""What an operator lives with: metrics, logs that can be followed and give nothing away, and stops that lose nothing."""
+"""An operator's view: metrics, logs that can be followed and hold no secrets, and stops that lose nothing."""
 
 import json
 import os

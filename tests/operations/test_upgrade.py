@@ -187,7 +187,7 @@ class Life:
                  self.pay(1_901, RETURNED, ACH)]
         for payout in ended:
             self.merchant.wait_for([payout.payout_id], {self.end[payout.intent_id]})
-        # One that has settled, and comes back after the upgrade.
+        # A payout that has settled, and comes back after the upgrade.
         self.habits(settle_days=1)
 
     def make_held(self):
@@ -307,7 +307,7 @@ def test_NO_LOSS_a_database_of_the_first_version_goes_on(new_world, tmp_path):
     others = [payout_id for payout_id in life.end if payout_id not in held]
     for state in (FAILED, RETURNED, SETTLED):
         merchant.wait_for([payout_id for payout_id in others if life.end[payout_id] == state], {state})
-    # What was held stands where it stood, and an order of a person leads out of it.
+    # Held payouts are where they were, and an order of a person frees them.
     order(world, merchant, life.waits.intent_id, 22)
     order(world, merchant, life.ended.intent_id, 20)
     assert reach(merchant, life.waits.intent_id, SETTLED)

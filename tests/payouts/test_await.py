@@ -70,7 +70,7 @@ def test_each_milestone_of_a_payout_that_is_paid(payer, rail):
     assert answer.outcome == REACHED and answer.payout.state in {SENT_STATE, SETTLED}
     answer = wait_for(merchant, payout_id, FINAL_M)
     assert answer.outcome == REACHED and answer.payout.state == SETTLED
-    # What it has passed it has reached, and the answer is the payout as it stands.
+    # A payout has reached every state that it has passed. The answer is the payout as it is now.
     for until in (RESERVED, SENT, FINAL_M):
         again = wait_for(merchant, payout_id, until)
         assert (again.outcome, again.payout) == (REACHED, merchant.payout(payout_id))

@@ -138,7 +138,7 @@ def test_ledger_negative_amount_and_bad_ids(merchant):
         assert (refusal.code, refusal.reason, refusal.domain) == (INVALID, reason, "ledger.disburse")
 
 
-# What no stub would send: raw bytes.
+# Raw bytes, which no stub would send.
 
 CREATE_PAYOUT = "/payments.v1.PayoutService/CreatePayout"
 CREATE_BOOK = "/ledger.v1.LedgerService/CreateBook"
@@ -260,7 +260,7 @@ def test_no_client_certificate(world, service):
 
 @pytest.mark.parametrize("service", ["payments-svc", "ledger-svc"])
 def test_a_client_certificate_of_another_authority(world, service, strangers):
-    """It trusts our servers, and shows a certificate with the right name that somebody else has signed."""
+    """A client that trusts our servers, and shows a certificate with the right name that another CA has signed."""
     (strangers / "ours.crt").write_bytes((world.stack.certs / "ca.crt").read_bytes())
     assert health(world, service, certs=strangers, ca="ours").code == grpc.StatusCode.UNAVAILABLE
 

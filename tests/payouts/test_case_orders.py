@@ -247,7 +247,7 @@ def assert_proven(merchant):
 
 
 def written_off(merchant):
-    """What suspense bears of the merchant's payouts."""
+    """The written-off sum of the merchant's payouts, which suspense bears."""
     rows = merchant.payer.world.payments_rows(
         "SELECT coalesce(sum(s.written_off), 0) FROM saga s JOIN payout p USING (book_id, payout_id) "
         f"WHERE p.merchant_id = '{merchant.id}'")
@@ -322,7 +322,7 @@ def nobody_writes(world):
 
 
 def looks_only(payer, cases, case):
-    """What a case offers is told without a lock and without a write. Returns the answer."""
+    """Listing a case's options takes no lock and writes nothing. Returns the answer."""
     before = cases.get(case)
     assert before.refused, "else it is not told from an answer that judges nothing"
     with nobody_writes(payer.world):
@@ -402,7 +402,7 @@ def test_BANK_HAS_IT_its_payouts_wait_for_the_banks_word(silent, tmp_path):
         assert cases.resolve(case, "BANK_HAS_IT", key="k1", evidence="seen in the bank's portal").case.state == RESOLVED
     merchant.wait_for(ids, {SENT})
     assert [state for _, state in submissions(merchant)] == [str(SUBMISSION_SENT)]
-    # Who says the opposite afterwards is not heard.
+    # A later order that says the opposite is refused.
     refusal = cases.refused("ResolveCase", book_id=case.book_id, case_id=case.case_id, resolution="BANK_HAS_IT_NOT", person="bob",
                             idempotency_key="k2", evidence="not in the portal")
     assert refusal.code == grpc.StatusCode.FAILED_PRECONDITION

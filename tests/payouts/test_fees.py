@@ -43,7 +43,7 @@ def money(merchant):
 
 
 def legs(merchant, payout):
-    """What the journal has of a payout, in order: (code, linked, amount) of each row."""
+    """The journal's rows of a payout, in order: (code, linked, amount)."""
     return [tuple(int(cell) for cell in row) for row in merchant.payer.world.ledger_rows(
         f"SELECT code, flags & 1, amount FROM transfer WHERE book_id = {merchant.book_id} AND user_data_128 = '{payout.intent_id}' "
         "ORDER BY sequence")]
@@ -250,7 +250,7 @@ def change(payer, payout, sets):
 
 
 def reserve_again(payer, payout):
-    """As after a restore: what was reserved is forgotten, and reserved once more under the same id."""
+    """As after a restore: the reservation is forgotten, and made again under the same id."""
     change(payer, payout, "saga SET step = 1, state = 3, phase = 0, attempt = 0, tries = 0, due_at = now()")
 
 

@@ -67,7 +67,7 @@ def test_the_same_key_with_another_request_is_refused(payer):
 
 
 def test_two_requests_race_for_one_key(payer):
-    """Whoever wins: one payout, and everybody hears either its answer or that the key is another's."""
+    """Any caller may win: there is one payout, and each caller gets its answer or an error that the key is taken."""
     merchant = payer.merchant(deposit=100_000)
     key = unique("race")
     requests = [merchant.request(100 + i % 2, idempotency_key=key) for i in range(AT_ONCE)]

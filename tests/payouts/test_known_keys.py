@@ -127,7 +127,7 @@ def test_a_key_belongs_to_an_operation(payer):
 # What is kept of a request.
 
 def plain_hash(operation, merchant, message):
-    """As the first version kept it."""
+    """The form that the first version kept."""
     return hashlib.sha256(bytes([operation, len(merchant.id)]) + merchant.id.encode() + message.SerializeToString()).hexdigest()
 
 
@@ -147,7 +147,7 @@ def made_of(payer, merchant, message):
 
 
 def test_a_copy_of_the_table_lets_nobody_guess_an_account_number(payer):
-    """Whoever knows all of a recipient but some digits could try them all against a hash without a key."""
+    """A hash without a secret key would let a reader of the table try the unknown digits of an account number."""
     merchant = payer.merchant(deposit=1000)
     recipient = merchant.new_recipient()
     payer.call("Recipient", "CreateRecipient", payer.recipients_pb.CreateRecipientRequest(

@@ -14,7 +14,7 @@ LATE = {**SETTINGS, "payments-svc": {**SETTINGS["payments-svc"], "books.count": 
 
 @pytest.fixture
 def payer(servers):
-    """What goes by files waits, its money reserved."""
+    """Payouts by file wait, with their money reserved."""
     yield from paying(servers, LATE)
 
 
@@ -56,7 +56,7 @@ def test_a_payout_of_a_connection_that_is_switched_off_can_be_canceled(payer):
 
 @pytest.fixture
 def quick(servers):
-    """What goes by files is put into one at once."""
+    """Payouts by file go into one at once."""
     yield from paying(servers, {**SETTINGS, "payments-svc": {**ACH_FAST, **SETTINGS["payments-svc"]}})
 
 

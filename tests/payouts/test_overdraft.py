@@ -132,7 +132,7 @@ def test_merchants_of_one_book_do_not_wait_for_the_bank_s_answers_to_each_other(
 
 
 def test_merchants_of_one_book_share_no_money(payer):
-    """One of two merchants in a book has no money, and cannot use the other's."""
+    """Two merchants share a book. The one without money cannot use the other's."""
     rich, poor = two_of_one_book(payer)
     rich.deposit(50_000)
     broke = poor.pay(100)

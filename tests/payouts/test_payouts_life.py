@@ -133,7 +133,7 @@ def test_EXPLAINED_every_state_from_rows(lived, what):
         assert outcomes[-1] in (("VOID", "DONE"), ("RETURN", "DONE")), outcomes
         assert any(entry.kind == "EVENT" and entry.outcome == "RETURNED" and entry.reason == answer.payout.reason
                    for entry in entries)
-    # What the ledger did stands in its journal under the ids that the log names.
+    # The ledger's work is in its journal under the ids that the log names.
     wanted = [entry.ledger_transfer_id for entry in log
               if entry.kind == "OUTCOME" and entry.outcome == "DONE" and entry.ledger_transfer_id]
     ledger = merchant.ledger

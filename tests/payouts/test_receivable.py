@@ -97,7 +97,7 @@ def test_NO_LOSS_what_is_paid_again_beyond_the_balance_is_owed(payer, cases, tmp
     assert assert_proven(payer, tmp_path)["USD"] >= 600
     failed = merchant.pay(1, INSTANT).payout_id
     assert merchant.wait_for([failed])[failed].reason == "INSUFFICIENT_FUNDS"
-    # What comes in repays it first, in the deposit's own chain.
+    # Incoming money repays the receivable first, in the deposit's own chain.
     _, last = journal(merchant)
     merchant.deposit(250)
     rows, last = journal(merchant, last)
@@ -153,7 +153,7 @@ def test_a_deposit_that_the_bank_takes_back_is_owed_where_it_was_spent(payer, ca
     wait_until(lambda: debts(cases, merchant) == [(500, "USD")], "the case says what is owed")
     assert merchant.deposit(1_000, key=key) == deposit, "a repeat of its key is answered as at first, and credits nothing"
     assert money(merchant) == (0, 500)
-    # One whose money is still there leaves no debt.
+    # A payout whose money is still there leaves no debt.
     rich = payer.merchant()
     unspent = rich.deposit(700)
     payer.call("Merchant", "TakeBackDeposit", take_back(payer, rich, unspent))

@@ -13,7 +13,7 @@ FAST = {"payments-svc": {"saga.poll_ms": 25, "ach.gather_ms": 40, "ach.poll_ms":
 
 @pytest.fixture
 def payer(new_world):
-    """One book, so that its accounts are found by their code."""
+    """The only book, so that a code is enough to find an account."""
     return Payer(new_world({**FAST, "payments-svc": {**FAST["payments-svc"], "instant.bank_account": "payroll"}}))
 
 

@@ -42,7 +42,7 @@ def outbox(payer):
 
 
 def put(payer, name, content):
-    """As a bank does that writes its files in place."""
+    """Writes a file in place, as some banks do."""
     (outbox(payer) / name).write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
@@ -204,7 +204,7 @@ def test_HEARD_webhooks_that_match_nothing_are_kept_and_answered(payer, tmp_path
         wait_until(lambda reason=reason: rows(payer, "SELECT 1 FROM inbox_exception x JOIN inbox b USING (book_id, inbox_id)"
                                                      f" WHERE b.kind = 2 AND x.reason = '{reason}'"), reason)
     assert rows(payer, "SELECT amount FROM payment_case WHERE code = 'OTHER_AMOUNT' AND amount = 10813") == [["10813"]]
-    # What it seems to be about is named as payctl payout takes it.
+    # The payout in question has the name that payctl payout takes.
     payctl = Payctl(payer.world, tmp_path)
     (odd,) = [found for found in listed(payctl, "--exceptions", key="exceptions") if found["amount_minor"] == 10_813]
     name = f"{merchant.id}/{ids[0]}"
@@ -374,7 +374,7 @@ def test_a_case_of_the_inbox_that_is_resolved_leaves_nothing_open(payer, tmp_pat
 
 
 def test_SEEN_more_books_than_a_list_looks_into(payer, tmp_path):
-    """What is missing in a list is told, also by payctl."""
+    """A list tells that something is missing, also by payctl."""
     pb = stubs.modules("payments/v1/inbox_service")[0]
     ask = payer.world.stub("payments/v1/inbox_service", "InboxService", "payments-svc")
     assert not ask.ListInbox(pb.ListInboxRequest()).books_left_out

@@ -86,7 +86,7 @@ def test_several_that_are_canceled_out_of_one_file_cost_one_file_id(new_world, r
 @pytest.mark.parametrize("point", ["submission.begun", "ach.upload.begin", "ach.upload.written", "ach.upload.fenced", "ach.upload.renamed",
                                    "submission.finished"])
 def test_NO_DOUBLE_killed_while_sending_to_a_bank_without_an_archive(unkind, point, tmp_path):
-    """What was renamed is not shown any more: only our own evidence, and the settlement, tell that it arrived."""
+    """The bank no longer shows the renamed file: only our own evidence, and the settlement, tell that it arrived."""
     world = unkind.world
     merchant = unkind.merchant(deposit=100_000)
     merchant.recipient()
@@ -144,7 +144,7 @@ def test_FENCED_a_sender_that_stood_still_renames_nothing(unkind, point, tmp_pat
 
 
 def test_a_file_whose_dates_are_past_is_built_anew(new_world, tmp_path):
-    """It was never begun, since the bank was away: its payouts come as a new attempt."""
+    """The upload never began, because the bank was away: the payouts come as a new attempt."""
     world = new_world({"payments-svc": {**FAST, "ach.port": 1}})
     payer = Payer(world)
     merchant = payer.merchant(deposit=10_000)

@@ -74,7 +74,7 @@ def test_all_forms_at_once_are_read(place):
     ({"odd_trace": 1}, {"UNKNOWN_ENTRY"}), ({"odd_company": 1}, {"UNKNOWN_COMPANY", "UNKNOWN_ENTRY"}),
 ], ids=["dishonored", "web", "trace", "company"])
 def test_an_odd_line_becomes_an_exception_and_the_file_goes_on(place, habits, exceptions):
-    """One for each return file, and none of the good lines beside it is lost."""
+    """One case for each return file. No good line beside the bad one is lost."""
     place.begin(**habits)
     judge(place, pay(place))
     found = place.exceptions()

@@ -162,7 +162,7 @@ def test_a_request_that_never_left_is_not_unknown(new_world):
 
 
 def test_refusals_are_definite(payer):
-    """What the bank refuses for good is voided, once, and the reason is kept."""
+    """A payment that the bank refuses for good is voided once, and the reason is kept."""
     merchant = payer.merchant(deposit=100_000)
     payout_id = merchant.pay(1_801, INSTANT).payout_id
     payout = merchant.wait_for([payout_id])[payout_id]

@@ -182,7 +182,7 @@ def test_every_end_of_a_payout_is_right(payctl):
 
 
 def test_TIED_OUT_a_part_that_came_back_is_no_difference(payctl):
-    """Of a payout that stays settled: what came back is subtracted wherever the money is told."""
+    """A payout with a partial return stays settled: every sum subtracts the returned money."""
     name = unique("part")
     make(payctl, name, "USD")
     Bank(payctl.world).faults(odd_amounts=1)

@@ -35,7 +35,7 @@ UNKIND = {"refuse_entries": 2, "sftp_bare_names": 1, "sftp_packet_max": 34_000, 
 
 @dataclass
 class Heard:
-    """What the inbox said of the bank so far, so that a test sees only what came since."""
+    """The inbox's messages about the bank so far, so that a test sees only later ones."""
     exceptions: Counter = field(default_factory=Counter)
 
     @classmethod

@@ -21,7 +21,7 @@ def recorded(path: Path) -> list[str]:
 
 
 class Plan:
-    """One crash: at the n-th hit of a point, once, whoever gets there first."""
+    """A crash at the n-th hit of a point, once, by the process that gets there first."""
 
     def __init__(self, folder: Path, point: str, *, nth: int = 1, action: str = "kill"):
         folder.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ OTHERS = f"""SELECT s.payout_id, s.state, 'the feed says ' || coalesce(e.became:
 
 
 def differences(world) -> list[str]:
-    """What is wrong with the feed. Each statement sees one moment, so the services may go on meanwhile."""
+    """The faults of the feed. Each statement sees one moment, so the services may go on meanwhile."""
     jumps, others = JUMPS, OTHERS
     if world.older_than_feed:
         jumps, others = jumps.replace("became, 1, 0::smallint", "became"), others.replace("LEFT JOIN", "JOIN")
@@ -45,7 +45,7 @@ def entries(world, *, book: int | None = None) -> list[tuple]:
 
 
 def check(world) -> str:
-    """What differs, or nothing."""
+    """The differences as text, or an empty text."""
     found = differences(world)
     return "the feed does not say what the tables say:\n" + "\n".join(found) if found else ""
 

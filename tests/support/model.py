@@ -48,7 +48,7 @@ def balances(message) -> list[int]:
 
 
 class Player:
-    """One book, to which steps are played."""
+    """A book, to which steps are played."""
 
     def __init__(self, world, book_id: int):
         self.ledger = Ledger(world, book_id).create()
@@ -82,7 +82,7 @@ class Player:
                                         **self.labels(event, "transfer"))
 
     def send(self, kind: str, events: list[dict]) -> list[dict]:
-        """What came of each, in the words of the model."""
+        """The result of each event, in the words of the model."""
         pb, book = self.pb, self.ledger.book_id
         if kind == "accounts":
             return [{"status": status} for status in self.ledger.accounts([self.account(event) for event in events])]

@@ -86,7 +86,7 @@ class Chain:
 
     @classmethod
     def of(cls, text: str) -> Chain:
-        """As it is printed; without a kind it is "again"."""
+        """The printed form; without a kind it is "again"."""
         kind, equals, deaths = text.rpartition("=")
         assert (kind or AGAIN) in (AGAIN, TWO), f"{kind} is no kind of chain: {AGAIN} or {TWO}"
         return cls(kind or AGAIN, tuple(map(Death.of, deaths.split(","))))
@@ -100,7 +100,7 @@ class Chain:
 
 
 class Points:
-    """What can follow what. `rare`: points that these payouts do not pass."""
+    """The points that can follow each point. `rare`: points that these payouts do not pass."""
 
     def __init__(self, rare: set[str]):
         self.ledger = named_in("ledger-svc")

@@ -21,7 +21,7 @@ class Session:
         self.psql = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
 
     def run(self, sql: str) -> str:
-        """What the statements answer, the errors of the database among it."""
+        """The answers to the statements, with the errors of the database."""
         self.psql.stdin.write(f"{sql};\n\\echo '{END}'\n")
         self.psql.stdin.flush()
         lines = []

@@ -59,7 +59,7 @@ def test_another_class_is_seen(paid, monkeypatch):
                                           ("company_name", "SOMEBODY"), ("effective", "200101"), ("payout", "NOBODY"),
                                           ("times_credited", 2)])
 def test_another_item_is_seen(paid, monkeypatch, field, value):
-    """As if the bank had noted something else of the ACH entry."""
+    """Changes a field that the bank has noted of the ACH entry."""
     record, _ = paid
     items = record.bank.payments()
     row = next(item for item in items if item["rail"] == "ach")

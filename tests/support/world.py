@@ -1,4 +1,4 @@
-"""One whole Disburse for tests: a stack with its own databases, ports, certificates and processes, and clients to it."""
+"""A whole Disburse for tests: a stack with its own databases, ports, certificates and processes, and clients to it."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def rooms(root: Path) -> list[Room]:
 
 
 def first_sentence(readme: Path) -> str:
-    """Of the first paragraph; links become their text."""
+    """The first sentence of the first paragraph. Links become their text."""
     paragraph: list[str] = []
     for line in readme.read_text(encoding="utf-8").splitlines()[1:]:
         if not line.strip() and paragraph:

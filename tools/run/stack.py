@@ -141,7 +141,7 @@ class Stack:
                 self.say(f"{service:<14} reads the new policy")
 
     def values(self) -> dict[str, object]:
-        """What templates may name. Paths in them are relative to etc/, and so short."""
+        """The values that templates may name. Paths in them are relative to etc/, and so short."""
         ports = self._ports()
         return {
             **{f"{name}_port": port for name, port in ports.items()},
@@ -182,7 +182,7 @@ class Stack:
         return self.build / "bin" / program
 
     def env(self) -> dict[str, str]:
-        """What each of our processes gets beside the environment of the caller."""
+        """The environment of each of our processes, beside the caller's."""
         return {"PGSERVICEFILE": str(self.services_file), **self.extra_env}
 
     def daemon(self, service: str, *, instance: str | None = None) -> Daemon:
@@ -347,7 +347,7 @@ class Stack:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    # What a person's shell and payctl need.
+    # For a person's shell and payctl.
 
     def client_env(self) -> dict[str, str]:
         return self._client_env(self.values())

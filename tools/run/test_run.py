@@ -133,7 +133,7 @@ class TestCluster:
         assert cluster.rows("postgres", f"SELECT rolinherit FROM pg_roles WHERE rolname = '{kind}_migrator'") == [["f"]]
 
     def test_provision_again_and_copies(self, cluster):
-        # As a table was that the migrator made before there was an owner.
+        # Like a table that the migrator made before there was an owner.
         cluster.psql("disburse_ledger", "CREATE TABLE kept (a int); INSERT INTO kept VALUES (7); "
                                         "ALTER TABLE kept OWNER TO ledger_migrator;")
         cluster.provision()
@@ -372,7 +372,7 @@ class TestStack:
 
     def test_a_reused_pid_is_not_ours(self, stack):
         stack.up()
-        # As another program sees it: whoever has started the process would wait for its end.
+        # As another program: the starter of the process would wait for its end.
         ledger = Stack(stack.folder, build=stack.build, cluster=stack.cluster).daemon("ledger-svc")
         real = ledger.identity
         mine = Identity.of(os.getpid())

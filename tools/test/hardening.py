@@ -23,7 +23,7 @@ def readelf(program: Path, *what: str) -> str:
 
 
 def missing(program: Path) -> list[str]:
-    """What the program lacks, in words."""
+    """The protections that the program lacks, in words."""
     header, segments = readelf(program, "--file-header"), readelf(program, "--program-headers")
     dynamic, symbols = readelf(program, "--dynamic"), readelf(program, "--dyn-syms")
     flags = " ".join(line.split(")", 1)[1] for line in dynamic.splitlines() if "(FLAGS" in line)
