@@ -152,6 +152,9 @@ static void test_recall__who_wrote_an_actor_down__as_the_policy_knows_them_today
     recalled(p, PROGRAM "shop", AUTHZ_ALLOWED, AUTHZ_PAYER | AUTHZ_PLATFORM);
     recalled(p, PROGRAM "shop for bob", AUTHZ_ALLOWED, AUTHZ_PAYER | AUTHZ_PLATFORM); // it said so
     recalled(p, PROGRAM "edge for ada@example.com", AUTHZ_ALLOWED, AUTHZ_MAKER);
+    recalled(p, PROGRAM "shop says for bob", AUTHZ_ALLOWED, AUTHZ_PAYER | AUTHZ_PLATFORM);
+    // nobody has proved the name
+    recalled(p, PROGRAM "edge says for ada@example.com", AUTHZ_ALLOWED, AUTHZ_GATEWAY);
     recalled(p, PROGRAM "edge for eve", AUTHZ_PERSON_UNKNOWN, 0);
     recalled(p, PROGRAM "edge", AUTHZ_ALLOWED, AUTHZ_GATEWAY);
     recalled(p, PROGRAM "person/ada for ada@example.com", AUTHZ_ALLOWED,

@@ -1,6 +1,7 @@
 // The decision: pure functions over a policy that does not change.
 #include <string.h>
 
+#include "authz/actor.h"
 #include "authz/authz_internal.h"
 #include "base/assert.h"
 
@@ -81,22 +82,11 @@ bool authz_knows_person(const authz_policy *p, str name) {
     return p != NULL && policy_entry(p, LOOKUP_PERSONS, name) != NULL;
 }
 
-// An identity has no blanks, so the first " for " ends it.
-static str program_of(str actor, str *person) {
-    const str between = STR(" for ");
-    const char *at = memmem(actor.ptr, actor.len, between.ptr, between.len);
-    *person = (str){0};
-    if (at == NULL) {
-        return actor;
-    }
-    const size_t len = (size_t)(at - actor.ptr);
-    *person = (str){at + between.len, actor.len - len - between.len};
-    return (str){actor.ptr, len};
-}
-
 authz_verdict authz_recall(const authz_policy *p, str actor, authz_who *out) {
-    str person;
-    const str program = program_of(actor, &person);
+    actor_info wrote;
+    actor_read(actor, &wrote);
+    const str program = wrote.program;
+    const str person = wrote.stated ? (str){0} : wrote.person;
     const authz_entry *entry = p == NULL ? NULL : policy_entry(p, LOOKUP_IDENTITIES, program);
     const bool gateway = entry != NULL && entry->is_gateway;
     const authz_claim claim = {.person = gateway ? person : (str){0}};

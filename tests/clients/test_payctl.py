@@ -464,7 +464,7 @@ def test_json_is_all_there_is_on_stdout(payctl, merchant):
     full_id = f"{merchant}/{listed['payouts'][0]['payout_id']}"
     of_others = payctl.file([row(unique("other"), "o1")], "others.csv")
     for args, keys in ((["pay", file], sent), (["pay", file, "--no-wait"], sent), (["pay", file, "--check"], {"sent", "good", "bad"}),
-                       (["payout", full_id], {"payout", "entries", "submission_id", "pause"}), (["payouts"], {"payouts", "limit_reached"}),
+                       (["payout", full_id], {"payout", "entries", "submission_id", "pause", "created_by"}), (["payouts"], {"payouts", "limit_reached"}),
                        (["payouts", "--summary"], {"merchants"}), (["balance"], {"merchants"}), (["balance", "--prove"], {"merchants"}),
                        (["merchants"], {"merchants"}), (["merchants", "create", "--from", of_others], {"merchants"}),
                        (["merchants", "deposit", "--from", of_others], {"deposits"}),

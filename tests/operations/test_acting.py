@@ -117,7 +117,7 @@ def test_a_payer_sees_no_names_and_words_of_operators(acting, shop, pb):
     seen = {who: acting.stub("payments/v1/payout_service", "PayoutService", "payments-svc", who).GetPayoutTimeline(request, timeout=10)
             for who in ("test", "shop")}
     connections(acting, "test").ResumeConnection(pb.ResumeConnectionRequest(**paused), timeout=10)
-    assert (seen["test"].pause.reason, seen["test"].pause.actor) == ("the words of a person", f"{DOMAIN}/test for grace")
+    assert (seen["test"].pause.reason, seen["test"].pause.actor) == ("the words of a person", f"{DOMAIN}/test says for grace")
     assert seen["shop"].HasField("pause") and seen["shop"].pause.merchant_id == shop.id
     assert (seen["shop"].pause.reason, seen["shop"].pause.actor) == ("", "")
 
