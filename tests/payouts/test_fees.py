@@ -250,8 +250,8 @@ def change(payer, payout, sets):
 
 
 def reserve_again(payer, payout):
-    """As after a restore: the reservation is forgotten, and made again under the same id."""
-    change(payer, payout, "saga SET step = 1, state = 3, phase = 0, attempt = 0, tries = 0, due_at = now()")
+    """As after a restore: the reservation is forgotten, and made again under the same id. The state is left: the feed has told it."""
+    change(payer, payout, "saga SET step = 1, phase = 0, attempt = 0, tries = 0, due_at = now()")
 
 
 def cancel(payer, merchant, payout):
