@@ -7,6 +7,7 @@ running, in the first of them that is run. A point that was listed and is not hi
 """
 
 import pytest
+from run import RunError
 from support import mix
 from support.crash import Plan, Reviver, postgres_crasher, record_env, recorded
 from support.pairs import named_in
@@ -55,13 +56,21 @@ class House:
         comes when the crash has: a point may be passed when all payouts are at their ends. `back`: a file that is there afterwards."""
         daemon = self.world.daemon(service)
         daemon.kill()  # a stop would wait for the clients' connections, a second each time
-        daemon.start(env=plan.env)
+        daemon.start(env=plan.env, wait=False)  # what the mix before has left may pass the point before the service is ready
         with Reviver(daemon) as reviver:
+            wait_until(lambda: is_ready(daemon), "the service is ready, or is so again", HIT_S)
             mixed = mix.start(self.payer)
             wait_until(plan.hit, f"{plan.point} was listed, and is hit", HIT_S)
             wait_until(lambda: back is None or back.exists(), "the database is back", HIT_S)
             mix.judge(self.payer, mixed)
         return reviver.deaths
+
+
+def is_ready(daemon):
+    try:
+        return daemon.ready()["pid"] == daemon.pid
+    except RunError:
+        return False
 
 
 def record(house):

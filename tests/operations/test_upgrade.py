@@ -10,7 +10,7 @@ import os
 
 from run.layout import PROJECT
 from support import mix
-from support.crash import Plan
+from support.crash import Plan, wait_until_killed
 from support.paying import (ACH, FAILED, HELD, INSTANT, RETURNED, SETTLED, Payer, assert_books_at_rest, assert_ledger_equals_bank,
                             of_bank)
 from support.payctl import Payctl
@@ -224,8 +224,7 @@ class Life:
         plan = Plan(self.folder, point)
         self.world.payments.start(env=plan.env)
         payout = self.pay(amount, end, rail)
-        wait_until(plan.hit, f"{point} is passed", 20)
-        wait_until(lambda: not self.world.payments.alive(), "it died there")
+        wait_until_killed(self.world.payments, plan, f"{point} is passed")
         self.world.payments.start()
         return payout
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import grpc
 import pytest
 from support import stubs
-from support.crash import Plan
+from support.crash import Plan, wait_until_killed
 from support.paying import ACH, FAILED, HELD, INSTANT, RETURNED, SETTLED, of_bank, paying
 from support.payctl import Payctl
 from support.session import Session
@@ -368,7 +368,7 @@ def unknown(payer, tmp_path, point):
     world.payments.start(env=plan.env)
     made = merchant.pay_many([merchant.new_payout(1_000 + i, ACH) for i in range(2)])
     ids = [result.payout.payout_id for result in made]
-    wait_until(lambda: plan.hit() and not world.payments.alive(), f"the sender dies at {point}")
+    wait_until_killed(world.payments, plan, f"the sender dies at {point}")
     # A bank that clears up its folder: no temporary file proves that the last step was not taken.
     for path in (world.stack.folder / "bank" / "sftp" / "inbox").glob("*.tmp"):
         path.unlink()

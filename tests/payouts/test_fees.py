@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from support.crash import Plan
+from support.crash import Plan, wait_until_killed
 from support.paying import ACH, FAILED, INSTANT, RETURNED, SETTLED, Payer, assert_books_at_rest, paying, unique
 from support.payctl import DONE, Payctl
 from support.waiting import wait_until
@@ -235,8 +235,7 @@ def test_NO_DOUBLE_killed_between_the_ledger_and_our_row(fresh, tmp_path, point)
     world.payments.start(env=plan.env)
     if payout is None:
         payout = merchant.pay(1_000, idempotency_key=unique("payout"))
-    wait_until(plan.hit, f"payments-svc dies at {point}")
-    world.payments.wait_exit(10)
+    wait_until_killed(world.payments, plan, f"payments-svc dies at {point}")
     world.payments.start()
     state = {"saga.reserve.sent": SENT, "saga.confirm.sent": SETTLED, "saga.return.sent": RETURNED, "saga.void.sent": FAILED}[point]
     goes_on_to(state, merchant, payout.payout_id)

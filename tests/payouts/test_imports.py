@@ -9,7 +9,7 @@ import signal
 import grpc
 import pytest
 from support import mix, rpc, stubs
-from support.crash import Plan, stopped
+from support.crash import Plan, stopped, wait_until_killed
 from support.payctl import COLUMNS, DONE, REFUSED, SERVICE, USAGE, Payctl, row
 from support.paying import FAILED, SETTLED, Payer, assert_bank_agrees, unique
 from support.waiting import wait_until
@@ -431,7 +431,7 @@ def test_an_import_ends_when_whoever_started_it_loses_the_right(pair, tmp_path):
     importer.wait_for(made.import_id, VALID)
     merchant.payer = Payer(world, identity="shop")
     start(importer, made.import_id, plan)
-    wait_until(plan.hit, "the instance dies after the first rows")
+    wait_until_killed(world.payments, plan, "the instance dies after the first rows")
     world.stack.more_policy = ""
     world.stack.write_policy()
     world.payments.start()
@@ -521,7 +521,7 @@ def test_EXPLAINED_canceled_while_its_instance_is_dead(pair, tmp_path, point):
     world.payments.start(env=plan.env)
     importer = Importer(merchant)
     import_id = began(importer, content)
-    wait_until(plan.hit, "the first instance is dead")
+    wait_until_killed(world.payments, plan, "the first instance is dead")
     # Canceled before another one takes it up: the lease is still the dead one's.
     world.payments_rows(f"UPDATE payment_import SET lease_ends_at = lease_ends_at + interval '1 hour' WHERE import_id = '{import_id}'")
     world.daemon(OTHER).start()

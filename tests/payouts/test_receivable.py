@@ -5,7 +5,7 @@ from collections import Counter
 
 import grpc
 import pytest
-from support.crash import Plan
+from support.crash import Plan, wait_until_killed
 from support.ledger import PENDING, VOID
 from support.paying import FAILED, HELD, INSTANT, RETURNED, SETTLED, Payer, paying, unique
 from support.payctl import DONE, NOT_SETTLED, Payctl
@@ -203,8 +203,7 @@ def test_NO_DOUBLE_killed_while_it_is_booked_as_owed(fresh, tmp_path, point):
     world.payments.start(env=plan.env)
     if point == "receivable.repaid":
         goes_on_to(SETTLED, merchant, again)
-    wait_until(plan.hit, f"payments-svc dies at {point}")
-    world.payments.wait_exit(10)
+    wait_until_killed(world.payments, plan, f"payments-svc dies at {point}")
     bank, available = (account_of(merchant, code, deposit.transfer_id) for code in (BANK, AVAILABLE))
     assert merchant.ledger.commit(merchant.ledger.transfer(bank, available, 5_000, code=DEPOSIT)) == ["CREATED"]
     world.payments.start()

@@ -6,7 +6,7 @@ import re
 import grpc
 import pytest
 from support import stubs
-from support.crash import Plan, Reviver, stopped
+from support.crash import Plan, Reviver, stopped, wait_until_killed
 from support.metrics import metric
 from support.payctl import ACCOUNT, DONE, Payctl
 from support.paying import ACH, SETTLED, Payer, assert_bank_agrees, assert_books_at_rest, of_bank
@@ -157,8 +157,7 @@ def test_a_file_whose_dates_are_past_is_built_anew(new_world, tmp_path):
     world.payments.kill()
     world.payments_rows("UPDATE submission SET stale_at = now(), due_at = now(), lease_ends_at = NULL")
     world.payments.start(env=plan.env, wait=False)  # it may die before it is ready
-    wait_until(plan.hit, "it is withdrawn")
-    wait_until(lambda: not world.payments.alive(), "the service is killed there")
+    wait_until_killed(world.payments, plan, "it is withdrawn, and the service is killed there")
     world.payments.start()
     wait_until(lambda: states(world) == ["7", "1"], "a new file is prepared")
     wait_until(lambda: merchant.payout(payout_id).attempts == 2, "it is a new attempt")

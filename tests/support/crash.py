@@ -10,6 +10,8 @@ from pathlib import Path
 
 from run.layout import PROJECT
 
+from support.waiting import wait_until
+
 
 def record_env(path: Path) -> dict[str, str]:
     return {"DISBURSE_CRASH_RECORD": str(path)}
@@ -54,6 +56,12 @@ class PlanFile:
 
     def hit(self) -> bool:
         return self.done.exists()
+
+
+def wait_until_killed(daemon, plan, what: str, timeout_s: float = 30) -> None:
+    """Until the plan's crash has come and the process is gone: the plan's mark is made before the process dies."""
+    wait_until(plan.hit, what, timeout_s)
+    daemon.wait_exit(10)
 
 
 def stopped(daemon) -> bool:
