@@ -71,6 +71,13 @@ static bool is_running(const Payments__V1__KeyRotation *r) {
 }
 
 static void print_rotation(cli *c, FILE *to, const Payments__V1__KeyRotation *r) {
+    if (is_running(r) && r->waits_until_time != NULL) {
+        cli_print(to,
+                  "rotation to %s waits until %s: values sealed under older keys may not be "
+                  "written yet\n",
+                  r->key_id, cli_time(c, r->waits_until_time->seconds, 0));
+        return;
+    }
     if (is_running(r)) {
         cli_print(to, "rotation to %s goes on: %s, %d of %d, book %lld: %s\n", r->key_id, r->target,
                   (int)r->target_number, (int)r->target_count, (long long)r->book_id,

@@ -186,7 +186,8 @@ static bool start_keys(program *p, err *e) {
                             .file = p->settings.keys_file,
                             .lost = p->settings.keys_lost,
                             .pause_ms = p->settings.keys_pause_ms,
-                            .alive_ms = p->settings.keys_alive_ms};
+                            .alive_ms = p->settings.keys_alive_ms,
+                            .settle_ms = p->settings.keys_settle_ms};
     p->data_keys = keys_start(&o, e);
     return p->data_keys != NULL;
 }

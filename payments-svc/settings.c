@@ -25,6 +25,7 @@ static const config_setting OWN[] = {
     ROW("keys.file", CONFIG_SECRET_FILE, keys_file, NULL, 0, 0, "data keys (docs/operating/keys.md); read again when it changes"),
     ROW("keys.lost", CONFIG_STRING, keys_lost, "", 0, 0, "ids of keys, separated by commas, that are lost for ever: the start does not ask for them, and payouts that need what they have sealed are held"),
     ROW("keys.alive_ms", CONFIG_INT, keys_alive_ms, "30000", 500, 600000, "an instance that was not seen for so long does not run: no new key waits for it"),
+    ROW("keys.settle_ms", CONFIG_INT, keys_settle_ms, "60000", 0, 600000, "what was sealed is committed, or lost, after so long: a rotation waits for it, and for keys.alive_ms"),
     ROW("keys.pause_ms", CONFIG_INT, keys_pause_ms, "100", 1, 60000, "pause between two batches of rows that are sealed anew"),
     ROW("books.count", CONFIG_INT, books_count, "4", 1, 1000, "ledger books that new merchants are spread over"),
     ROW("recon.window", CONFIG_INT, recon_window, "200000", RECON_WINDOW_MIN, RECON_WINDOW_MAX, "payouts that a proof of a book compares in one reading of the ledger's journal"),

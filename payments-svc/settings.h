@@ -35,7 +35,7 @@ typedef struct payments_settings {
     const char *ledger_target, *ledger_server_name, *ledger_server_identity;
     int64_t ledger_timeout_ms;
     const char *keys_file, *keys_lost;
-    int64_t keys_pause_ms, keys_alive_ms;
+    int64_t keys_pause_ms, keys_alive_ms, keys_settle_ms;
     int64_t books_count;
     int64_t deposits_amount_max, deposits_balance_max;
     const char *state_file, *recovery_force_end;

@@ -71,6 +71,8 @@ CREATE TABLE public.data_key (
     sealed boolean NOT NULL,
     macs boolean NOT NULL,
     uses text NOT NULL,
+    sealing_at timestamp with time zone,
+    check_value bytea,
     CONSTRAINT data_key_book_id_check CHECK ((book_id = 0)),
     CONSTRAINT data_key_key_id_check CHECK (((octet_length(key_id) >= 1) AND (octet_length(key_id) <= 32)))
 );
@@ -315,6 +317,7 @@ CREATE TABLE public.key_rotation (
     walked bigint NOT NULL,
     resealed bigint NOT NULL,
     unreadable bigint NOT NULL,
+    walk_at timestamp with time zone,
     CONSTRAINT key_rotation_book_id_check CHECK ((book_id = 0))
 );
 
@@ -1044,6 +1047,10 @@ GRANT UPDATE(macs) ON TABLE public.data_key TO payments_service;
 
 GRANT UPDATE(uses) ON TABLE public.data_key TO payments_service;
 
+GRANT UPDATE(sealing_at) ON TABLE public.data_key TO payments_service;
+
+GRANT UPDATE(check_value) ON TABLE public.data_key TO payments_service;
+
 GRANT SELECT,INSERT ON TABLE public.deposit TO payments_service;
 
 GRANT UPDATE(state) ON TABLE public.deposit TO payments_service;
@@ -1183,6 +1190,8 @@ GRANT UPDATE(walked) ON TABLE public.key_rotation TO payments_service;
 GRANT UPDATE(resealed) ON TABLE public.key_rotation TO payments_service;
 
 GRANT UPDATE(unreadable) ON TABLE public.key_rotation TO payments_service;
+
+GRANT UPDATE(walk_at) ON TABLE public.key_rotation TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.merchant TO payments_service;
 

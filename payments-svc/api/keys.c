@@ -27,6 +27,7 @@ static Payments__V1__KeyRotation *rotation_to_pb(const rotation_row *r, arena *a
     out->walked_count = r->walked;
     out->resealed_count = r->resealed;
     out->unreadable_count = r->unreadable;
+    out->waits_until_time = r->waits_until_us == 0 ? NULL : pb_time(a, r->waits_until_us);
     return out;
 }
 

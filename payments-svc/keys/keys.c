@@ -1,6 +1,7 @@
 #include "keys/keys.h"
 #include "command/audit.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,13 +12,21 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "keys/keys_internal.h"
+#include "store/books.h"
 
 enum {
     LIST_ARENA_MAX = 16 << 20,
     BATCH_ARENA_MAX = 512 << 20, // a value of 32 MiB sealed twice, and open
+    SAMPLE_BOOKS_MAX = 16,
     START_MS = 5000,
     IDLE_PAUSE_MS = 5000
 };
+
+typedef struct taking {
+    keys *k;
+    crypto_keyring *keyring;
+    ring_ids ring;
+} taking;
 
 // --- What a ring must have -------------------------------------------------------------------------------------------
 
@@ -65,6 +74,91 @@ static bool has_all(const keys *k, const ring_ids *r, const key_row *rows, size_
     return true;
 }
 
+// --- That a name means the key that it has meant before --------------------------------------------------------------
+
+static bool changed(const keys *k, const char *id, const char *why, err *e) {
+    return err_set(e, ERR_FAILED_PRECONDITION, "KEY_CHANGED",
+                   "the key %s of the ring is another one than the key of that name %s: put its "
+                   "line back as it was, and give a new key a new name (%.80s)",
+                   id, why, k->o.file);
+}
+
+// A name that nothing is sealed under, as that of a key with a slip of the pen, may be given to another key when no instance has it.
+static bool is_elsewhere(const keys *k, const char *id, const key_instance_row *rows, size_t n) {
+    char wanted[CRYPTO_KEY_ID_MAX + 3];
+    (void)snprintf(wanted, sizeof wanted, ",%s,", id);
+    for (size_t i = 0; i < n; i++) {
+        if (!uuid_eq(rows[i].id, k->instance) &&
+            memmem(rows[i].key_ids.ptr, rows[i].key_ids.len, wanted, strlen(wanted)) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// A row of an older version has no check value: one value that the key has sealed is opened instead.
+static bool opens_a_sample(const keys *k, crypto_keyring *ring, const char *id, db_conn *c,
+                           arena *a, err *e) {
+    int64_t *books = ARENA_ARRAY(a, int64_t, SAMPLE_BOOKS_MAX);
+    size_t n = 0;
+    if (books == NULL) {
+        return err_no_memory(e, "the list of books");
+    }
+    if (!books_more(c, BOOKS_OF_MERCHANTS, books, SAMPLE_BOOKS_MAX, &n, a, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        db_rows *rows = NULL;
+        db_params *p = db_params_create(a);
+        db_i64(p, books[i]);
+        db_bytes(p, id, strlen(id));
+        if (!db_exec(c, keys_sql(KEYS_SQL_SAMPLE), p, a, &rows, NULL, e)) {
+            return false;
+        }
+        if (db_count(rows) == 0) {
+            continue;
+        }
+        const str recipient = db_get_str(rows, 0, 0);
+        const char *aad = arena_printf(a, "recipient|name|%" PRId64 "|%.*s", books[i],
+                                       (int)recipient.len, recipient.ptr);
+        str plain;
+        err why = {0};
+        if (aad == NULL) {
+            return err_no_memory(e, "the place of a value");
+        }
+        if (!crypto_open(ring, str_of(aad), db_get_str(rows, 0, 1), a, &plain, &why)) {
+            return changed(k, id, "that has sealed values", e);
+        }
+        explicit_bzero((char *)(uintptr_t)plain.ptr, plain.len);
+        return true;
+    }
+    return true;
+}
+
+static bool means_the_same(const taking *x, const key_row *rows, size_t n,
+                           const key_instance_row *instances, size_t n_instances, db_conn *c,
+                           arena *a, err *e) {
+    for (size_t i = 0; i < n; i++) {
+        const crypto_key_info *ours = of_ring(&x->ring, rows[i].id);
+        const bool used = rows[i].sealed || rows[i].macs;
+        if (ours == NULL || is_listed(x->k->o.lost, rows[i].id)) {
+            continue;
+        }
+        if (rows[i].check.len == 0) {
+            if (used && ours->opens && !opens_a_sample(x->k, x->keyring, ours->id, c, a, e)) {
+                return false;
+            }
+        } else if ((rows[i].check.len != CRYPTO_CHECK_LEN ||
+                    !crypto_equal(rows[i].check.ptr, ours->check, CRYPTO_CHECK_LEN)) &&
+                   (used || is_elsewhere(x->k, ours->id, instances, n_instances))) {
+            return changed(x->k, ours->id, used ? "that is in use" : "of another instance", e);
+        }
+    }
+    return true;
+}
+
+// --- The exchange ----------------------------------------------------------------------------------------------------
+
 static bool known_everywhere(const keys *k, const ring_ids *r, const key_instance_row *rows,
                              size_t n, err *e) {
     char id[UUID_TEXT_LEN + 1], wanted[CRYPTO_KEY_ID_MAX + 3];
@@ -95,21 +189,21 @@ static bool put_instance(const keys *k, const ring_ids *r, db_conn *c, arena *a,
     return db_exec(c, keys_sql(KEYS_SQL_INSTANCE_PUT), p, a, NULL, NULL, e);
 }
 
-typedef struct taking {
-    keys *k;
-    ring_ids ring;
-} taking;
-
-static void add_new(const ring_ids *r, bool all, db_params *p) {
-    str ids[CRYPTO_KEYS_MAX];
-    size_t n = 0;
+// Writes the ring's keys down. all: each may have sealed; else the current one does. anew: under a name that nobody uses may stand another
+// key than before.
+static bool put_keys(const ring_ids *r, bool all, bool anew, db_conn *c, arena *a, err *e) {
+    str ids[CRYPTO_KEYS_MAX], checks[CRYPTO_KEYS_MAX];
     for (size_t i = 0; i < r->n; i++) {
-        if (all || i == r->current) {
-            ids[n++] = str_of(r->keys[i].id);
-        }
+        ids[i] = str_of(r->keys[i].id);
+        checks[i] = (str){(const char *)r->keys[i].check, CRYPTO_CHECK_LEN};
     }
-    db_text_array(p, ids, n);
+    db_params *p = db_params_create(a);
+    db_text_array(p, ids, r->n);
     db_time(p, clock_wall_us(clock_system()));
+    db_bytes_array(p, checks, r->n);
+    db_text_array(p, all ? ids : &ids[r->current], all ? r->n : 1);
+    db_bool(p, anew);
+    return db_exec(c, keys_sql(KEYS_SQL_PUT), p, a, NULL, NULL, e);
 }
 
 // Before the first value is sealed under a key, it is written down as one in use. Where nothing is written down yet, whatever the ring has
@@ -122,17 +216,15 @@ static bool take_tx(db_conn *c, arena *a, void *arg, err *e) {
     if (!keys_read_list(c, KEYS_SQL_LOCK, a, &rows, &n, e) ||
         !has_all(x->k, &x->ring, rows, n, e) ||
         !keys_read_instances(x->k, c, a, &instances, &n_instances, e) ||
+        !means_the_same(x, rows, n, instances, n_instances, c, a, e) ||
         !known_everywhere(x->k, &x->ring, instances, n_instances, e)) {
         return false;
     }
-    db_params *p = db_params_create(a);
-    add_new(&x->ring, n == 0, p);
-    return db_exec(c, keys_sql(KEYS_SQL_ADD), p, a, NULL, NULL, e) &&
-           put_instance(x->k, &x->ring, c, a, e);
+    return put_keys(&x->ring, n == 0, true, c, a, e) && put_instance(x->k, &x->ring, c, a, e);
 }
 
-static bool take(keys *k, const crypto_keyring *ring, int64_t deadline_mono_ms, err *e) {
-    taking x = {.k = k};
+static bool take(keys *k, crypto_keyring *ring, int64_t deadline_mono_ms, err *e) {
+    taking x = {.k = k, .keyring = ring};
     x.ring.n = crypto_keyring_keys(ring, x.ring.keys, &x.ring.current);
     arena *a = arena_create(LIST_ARENA_MAX);
     const bool ok = db_transact(k->o.pool, deadline_mono_ms, a, take_tx, &x, e);
@@ -162,13 +254,10 @@ bool keys_read_again(keys *k, err *e) {
 
 // --- The thread ------------------------------------------------------------------------------------------------------
 
-// After a failover the database may have forgotten which key seals.
+// Says again which key seals. After a failover the database may have forgotten the keys.
 static bool beat_tx(db_conn *c, arena *a, void *arg, err *e) {
     const taking *x = arg;
-    db_params *p = db_params_create(a);
-    add_new(&x->ring, false, p);
-    return db_exec(c, keys_sql(KEYS_SQL_ADD), p, a, NULL, NULL, e) &&
-           put_instance(x->k, &x->ring, c, a, e) &&
+    return put_keys(&x->ring, false, false, c, a, e) && put_instance(x->k, &x->ring, c, a, e) &&
            db_exec(c, keys_sql(KEYS_SQL_INSTANCES_OLD), db_params_create(a), a, NULL, NULL, e);
 }
 
@@ -286,7 +375,8 @@ static bool look_tx(db_conn *c, arena *a, void *arg, err *e) {
     keys_report *out = x->out;
     return keys_read_list(c, KEYS_SQL_LIST, a, &out->keys, &out->n_keys, e) &&
            keys_read_instances(x->k, c, a, &out->instances, &out->n_instances, e) &&
-           keys_read_rotation(c, KEYS_SQL_ROTATION_LAST, a, &out->has_rotation, &out->rotation, e);
+           keys_read_rotation(x->k, c, KEYS_SQL_ROTATION_LAST, a, &out->has_rotation,
+                              &out->rotation, e);
 }
 
 bool keys_look(keys *k, int64_t deadline_mono_ms, arena *a, keys_report *out, err *e) {
@@ -305,17 +395,17 @@ static bool begin_tx(db_conn *c, arena *a, void *arg, err *e) {
     const key_instance_row *instances = NULL;
     size_t n = 0;
     bool found = false;
-    if (!keys_read_rotation(c, KEYS_SQL_ROTATION_LAST, a, &found, x->out, e)) {
+    if (!keys_read_rotation(x->k, c, KEYS_SQL_ROTATION_LAST, a, &found, x->out, e)) {
         return false;
     }
     if (!keys_read_instances(x->k, c, a, &instances, &n, e)) {
         return false;
     }
     const bool running = found && x->out->state == ROTATION_RUNNING;
-    if (running && keys_all_seal_with(instances, n, x->out->key_id, 0)) {
+    if (running && keys_all_seal_with(instances, n, x->out->key_id)) {
         return true;
     }
-    if (n == 0 || !keys_all_seal_with(instances, n, instances[0].current, 0)) {
+    if (n == 0 || !keys_all_seal_with(instances, n, instances[0].current)) {
         return err_set(e, ERR_FAILED_PRECONDITION, "KEYS_DIFFER",
                        "the instances that run seal with different keys: give all of them the "
                        "same current key first");
@@ -333,7 +423,7 @@ static bool begin_tx(db_conn *c, arena *a, void *arg, err *e) {
     db_text(p, str_of(actor == NULL ? "" : actor));
     return (actor != NULL || err_no_memory(e, "the request")) &&
            db_exec(c, keys_sql(KEYS_SQL_ROTATION_NEW), p, a, NULL, NULL, e) &&
-           keys_read_rotation(c, KEYS_SQL_ROTATION_LAST, a, &found, x->out, e) &&
+           keys_read_rotation(x->k, c, KEYS_SQL_ROTATION_LAST, a, &found, x->out, e) &&
            (found || err_set(e, ERR_INTERNAL, "ROTATION_LOST", "a new rotation is not there")) &&
            audit_write_one(c, 0, x->by, STR(""), "key", x->out->key_id, STR(""),
                            clock_wall_us(clock_system()), a, e);

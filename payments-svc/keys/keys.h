@@ -12,15 +12,16 @@ typedef struct keys_options {
     const char *file;
     // Ids of keys that are lost for ever, separated by commas: nobody asks for them.
     const char *lost;
-    int64_t pause_ms; // between two batches of a walk
-    int64_t alive_ms; // an instance that was not seen for so long does not run
+    int64_t pause_ms;  // between two batches of a walk
+    int64_t alive_ms;  // an instance that was not seen for so long does not run
+    int64_t settle_ms; // what was sealed is committed, or lost, after so long
 } keys_options;
 
 typedef struct keys keys;
 
-// Looks whether the ring has all keys in use, and that every other instance that runs can open with the one that seals. NULL with
-// FAILED_PRECONDITION: KEY_MISSING, KEY_NOT_EVERYWHERE. Where there is no database, this is looked at as soon as there is one, and the
-// process then ends when a key is missing. @borrows the options until keys_stop.
+// Looks whether the ring has all keys in use, whether each name means the key that it has meant before, and whether every other instance
+// that runs can open with the one that seals. NULL with FAILED_PRECONDITION: KEY_MISSING, KEY_CHANGED, KEY_NOT_EVERYWHERE. Where there is
+// no database, the look comes as soon as there is one, and the process ends then for these reasons. @borrows the options until keys_stop.
 keys *keys_start(const keys_options *o, err *e);
 // Accepts NULL.
 void keys_stop(keys *k);
@@ -32,6 +33,8 @@ typedef struct key_row {
     str id;
     bool sealed, macs; // in use for these
     str uses;
+    int64_t sealing_us; // an instance has said last that it seals with the key; 0: never
+    str check;          // empty: none yet
 } key_row;
 
 typedef struct key_instance_row {
@@ -47,7 +50,9 @@ typedef struct rotation_row {
     str key_id, actor;
     rotation_state state;
     int64_t started_us, ended_us; // ended_us: 0 while it goes on
-    int32_t target;               // number, from 0
+    int64_t walk_us;              // it has begun to look at rows; 0: not yet
+    int64_t waits_until_us; // for what was sealed under other keys before; 0: it does not wait
+    int32_t target;         // number, from 0
     int64_t at_book, walked, resealed, unreadable;
     str at[3];
 } rotation_row;

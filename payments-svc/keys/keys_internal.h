@@ -37,10 +37,13 @@ bool keys_read_list(db_conn *c, keys_sql_id which, arena *a, const key_row **out
 bool keys_read_instances(const keys *k, db_conn *c, arena *a, const key_instance_row **out,
                          size_t *n, err *e) WARN_UNUSED;
 // The last one (KEYS_SQL_ROTATION_LAST), or the one that goes on and that nobody else works on (…_CLAIM).
-bool keys_read_rotation(db_conn *c, keys_sql_id which, arena *a, bool *found, rotation_row *out,
-                        err *e) WARN_UNUSED;
-// Whether all that run seal with the key, and have since a time; 0: whenever.
-bool keys_all_seal_with(const key_instance_row *rows, size_t n, str key_id, int64_t since_us);
+bool keys_read_rotation(const keys *k, db_conn *c, keys_sql_id which, arena *a, bool *found,
+                        rotation_row *out, err *e) WARN_UNUSED;
+// Whether all that run seal with the key.
+bool keys_all_seal_with(const key_instance_row *rows, size_t n, str key_id);
+// For so long after a key has sealed last, what it has sealed may not be committed: its instance may not have said since that it runs, and
+// what was sealed then was still to be written.
+int64_t keys_unsettled_ms(const keys *k);
 
 // walk.c: one batch of the walk that goes on. *found: there was one, and it was this instance's turn.
 bool keys_walk(keys *k, bool *found, err *e) WARN_UNUSED;

@@ -25,7 +25,9 @@ bool keys_read_list(db_conn *c, keys_sql_id which, arena *a, const key_row **out
         all[i] = (key_row){.id = db_get_str(rows, i, 0),
                            .sealed = db_get_bool(rows, i, 1),
                            .macs = db_get_bool(rows, i, 2),
-                           .uses = db_get_str(rows, i, 3)};
+                           .uses = db_get_str(rows, i, 3),
+                           .sealing_us = db_is_null(rows, i, 4) ? 0 : db_get_time(rows, i, 4),
+                           .check = db_get_str(rows, i, 5)};
     }
     *out = all;
     return true;
@@ -52,10 +54,16 @@ bool keys_read_instances(const keys *k, db_conn *c, arena *a, const key_instance
     return true;
 }
 
-bool keys_read_rotation(db_conn *c, keys_sql_id which, arena *a, bool *found, rotation_row *out,
-                        err *e) {
+int64_t keys_unsettled_ms(const keys *k) {
+    return k->o.alive_ms + k->o.settle_ms;
+}
+
+bool keys_read_rotation(const keys *k, db_conn *c, keys_sql_id which, arena *a, bool *found,
+                        rotation_row *out, err *e) {
     db_rows *rows = NULL;
-    if (!db_exec(c, keys_sql(which), db_params_create(a), a, &rows, NULL, e)) {
+    db_params *p = db_params_create(a);
+    db_i64(p, keys_unsettled_ms(k));
+    if (!db_exec(c, keys_sql(which), p, a, &rows, NULL, e)) {
         return false;
     }
     *found = db_count(rows) > 0;
@@ -72,14 +80,16 @@ bool keys_read_rotation(db_conn *c, keys_sql_id which, arena *a, bool *found, ro
             .at = {db_get_str(rows, 0, 8), db_get_str(rows, 0, 9), db_get_str(rows, 0, 10)},
             .walked = db_get_i64(rows, 0, 11),
             .resealed = db_get_i64(rows, 0, 12),
-            .unreadable = db_get_i64(rows, 0, 13)};
+            .unreadable = db_get_i64(rows, 0, 13),
+            .walk_us = db_is_null(rows, 0, 14) ? 0 : db_get_time(rows, 0, 14),
+            .waits_until_us = db_is_null(rows, 0, 15) ? 0 : db_get_time(rows, 0, 15)};
     }
     return true;
 }
 
-bool keys_all_seal_with(const key_instance_row *rows, size_t n, str key_id, int64_t since_us) {
+bool keys_all_seal_with(const key_instance_row *rows, size_t n, str key_id) {
     for (size_t i = 0; i < n; i++) {
-        if (!str_eq(rows[i].current, key_id) || (since_us != 0 && rows[i].since_us > since_us)) {
+        if (!str_eq(rows[i].current, key_id)) {
             return false;
         }
     }

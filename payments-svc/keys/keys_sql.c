@@ -2,24 +2,46 @@
 
 #include "base/assert.h"
 
+#define KEY "SELECT key_id, sealed, macs, uses, sealing_at, check_value FROM data_key "
+
+// $1: for so many ms after a key has sealed last, what it has sealed may not be committed yet. The last column: until when a rotation waits
+// for that; NULL: it does not wait.
 #define ROTATION                                                                                   \
     "SELECT rotation_id, key_id, state, actor, started_at, ended_at, target, at_book, at1, at2, "  \
-    "at3, walked, resealed, unreadable FROM key_rotation "
+    "at3, walked, resealed, unreadable, walk_at, CASE WHEN state = 1 AND walk_at IS NULL THEN "    \
+    "(SELECT max(d.sealing_at) + $1::bigint * interval '1 ms' FROM data_key AS d "                 \
+    "WHERE d.book_id = 0 AND d.key_id <> key_rotation.key_id AND d.sealing_at > "                  \
+    "statement_timestamp() - $1::bigint * interval '1 ms') END FROM key_rotation "
 
 // Parameters of a reading: book, the three parts of the key behind which it begins, the key that seals (values under it stay where they
 // are). It takes at most so many rows, and 16 MiB, unless the first value alone has more. Of a writing: book, the parts of the keys, heads
 // of the envelopes that were read, envelopes.
 static const db_stmt STATEMENTS[KEYS_SQL_COUNT] = {
-    [KEYS_SQL_LIST] = {"keys_list", "SELECT key_id, sealed, macs, uses FROM data_key "
-                                    "WHERE book_id = 0 ORDER BY key_id"},
+    [KEYS_SQL_LIST] = {"keys_list", KEY "WHERE book_id = 0 ORDER BY key_id"},
     // Whoever adds a key, or says that it seals, waits for the end of the walk that judges it.
-    [KEYS_SQL_LOCK] = {"keys_lock", "SELECT key_id, sealed, macs, uses FROM data_key "
-                                    "WHERE book_id = 0 ORDER BY key_id FOR UPDATE"},
-    [KEYS_SQL_ADD] = {"keys_add",
-                      "INSERT INTO data_key (book_id, key_id, first_at, sealed, macs, uses) "
-                      "SELECT 0, u.id, $2::timestamptz, true, true, '' FROM unnest($1::text[]) AS "
-                      "u(id) ORDER BY u.id ON CONFLICT (book_id, key_id) DO UPDATE SET sealed = "
-                      "true, macs = true WHERE NOT (data_key.sealed AND data_key.macs)"},
+    [KEYS_SQL_LOCK] = {"keys_lock", KEY "WHERE book_id = 0 ORDER BY key_id FOR UPDATE"},
+    // The keys $1 of a ring with their check values $3. Those of $4 seal, or may have sealed. $5: another check value takes the place of
+    // the one that is there.
+    [KEYS_SQL_PUT] =
+        {"keys_put",
+         "INSERT INTO data_key (book_id, key_id, first_at, sealed, macs, uses, sealing_at, "
+         "check_value) SELECT 0, u.id, $2::timestamptz, u.id = ANY($4::text[]), "
+         "u.id = ANY($4::text[]), '', CASE WHEN u.id = ANY($4::text[]) THEN statement_timestamp() "
+         "END, u.v FROM unnest($1::text[], $3::bytea[]) AS u(id, v) ORDER BY u.id "
+         "ON CONFLICT (book_id, key_id) DO UPDATE SET "
+         "sealed = data_key.sealed OR excluded.sealed, macs = data_key.macs OR excluded.macs, "
+         "sealing_at = coalesce(excluded.sealing_at, data_key.sealing_at), "
+         "check_value = CASE WHEN $5::boolean THEN excluded.check_value "
+         "ELSE coalesce(data_key.check_value, excluded.check_value) END "
+         "WHERE excluded.sealed OR data_key.check_value IS NULL OR "
+         "($5::boolean AND data_key.check_value <> excluded.check_value)"},
+    // A name that was sealed under the key $2, among the last ones of a book.
+    [KEYS_SQL_SAMPLE] =
+        {"keys_sample",
+         "SELECT r.recipient_id::text, r.name_sealed FROM (SELECT recipient_id, name_sealed "
+         "FROM recipient WHERE book_id = $1 ORDER BY recipient_id DESC LIMIT 200) AS r "
+         "WHERE octet_length(r.name_sealed) > 30 AND get_byte(r.name_sealed, 0) = 1 AND "
+         "substring(r.name_sealed FROM 3 FOR get_byte(r.name_sealed, 1)) = $2::bytea LIMIT 1"},
     // What is known of a key already stays.
     [KEYS_SQL_ADD_FOUND] = {"keys_add_found",
                             "INSERT INTO data_key (book_id, key_id, first_at, sealed, macs, uses) "
@@ -59,7 +81,8 @@ static const db_stmt STATEMENTS[KEYS_SQL_COUNT] = {
     [KEYS_SQL_ROTATION_STEP] =
         {"keys_rotation_step",
          "UPDATE key_rotation SET target = $2, at_book = $3, at1 = $4, at2 = $5, at3 = $6, "
-         "walked = walked + $7, resealed = resealed + $8, unreadable = unreadable + $9 "
+         "walked = walked + $7, resealed = resealed + $8, unreadable = unreadable + $9, "
+         "walk_at = coalesce(walk_at, statement_timestamp()) "
          "WHERE book_id = 0 AND rotation_id = $1"},
     [KEYS_SQL_ROTATION_END] =
         {"keys_rotation_end", "UPDATE key_rotation SET state = 2, ended_at = statement_timestamp() "

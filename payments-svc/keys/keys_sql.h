@@ -8,7 +8,8 @@
 typedef enum keys_sql_id {
     KEYS_SQL_LIST,
     KEYS_SQL_LOCK,
-    KEYS_SQL_ADD,
+    KEYS_SQL_PUT,
+    KEYS_SQL_SAMPLE,
     KEYS_SQL_ADD_FOUND,
     KEYS_SQL_COUNTED,
     KEYS_SQL_INSTANCES,

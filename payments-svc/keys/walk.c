@@ -10,6 +10,7 @@
 #include "store/books.h"
 
 enum {
+    US_PER_MS = 1000,
     HEAD_MAX = 2 + CRYPTO_KEY_ID_MAX + 12, // with the nonce, which no other envelope has
     IDS_MAX = 64,                          // of one batch; further ones are not counted apart
     USES_MAX = 1000
@@ -214,6 +215,13 @@ static const key_target *target_named(str name) {
     return NULL;
 }
 
+// Whether all that was sealed under a key was committed when the walk began, and nothing was sealed under it since. The row says so also of
+// an instance that is gone.
+static bool is_settled(const walk *w, const key_row *key) {
+    return w->at.walk_us != 0 &&
+           key->sealing_us + keys_unsettled_ms(w->k) * US_PER_MS <= w->at.walk_us;
+}
+
 // What the walk has found under one key. A key that somebody may have sealed with meanwhile stays in use.
 static bool judge_key(db_conn *c, const key_row *key, const db_rows *counts, bool settled, arena *a,
                       err *e) {
@@ -274,10 +282,12 @@ static bool finish(walk *w, db_conn *c, arena *a, err *e) {
         !add_found(c, counts, a, e) || !keys_read_list(c, KEYS_SQL_LIST, a, &list, &n, e)) {
         return false;
     }
-    const bool settled = keys_all_seal_with(instances, n_instances, w->at.key_id, w->at.started_us);
+    // An instance of an older version does not say in the key's row that it seals with it.
+    const bool all_seal = keys_all_seal_with(instances, n_instances, w->at.key_id);
     for (size_t i = 0; i < n; i++) {
         const bool current = str_eq(list[i].id, w->at.key_id);
-        if (!judge_key(c, &list[i], counts, settled && !current, a, e)) {
+        if (!judge_key(c, &list[i], counts, is_settled(w, &list[i]) && all_seal && !current, a,
+                       e)) {
             return false;
         }
     }
@@ -324,12 +334,13 @@ static bool walk_tx(db_conn *c, arena *a, void *arg, err *e) {
     keys *k = w->k;
     ring_ids r;
     *w = (walk){.k = k};
-    if (!keys_read_rotation(c, KEYS_SQL_ROTATION_CLAIM, a, &w->found, &w->at, e) || !w->found) {
+    if (!keys_read_rotation(k, c, KEYS_SQL_ROTATION_CLAIM, a, &w->found, &w->at, e) || !w->found) {
         return !w->found && !err_is_set(e);
     }
     r.n = crypto_keyring_keys(k->o.ring, r.keys, &r.current);
-    // An instance that seals with another key leaves the walk to others.
-    w->found = str_eq_c(w->at.key_id, r.keys[r.current].id);
+    // An instance that seals with another key leaves the walk to others. A value that was sealed under another key before, and is not
+    // committed yet, would be behind the walk.
+    w->found = str_eq_c(w->at.key_id, r.keys[r.current].id) && w->at.waits_until_us == 0;
     return !w->found || step(w, c, a, e);
 }
 

@@ -25,10 +25,13 @@ void crypto_keyring_destroy(crypto_keyring *k);
 // The keys of fresh take the place of those of k, for calls that begin from now on. Any thread. @consumes fresh
 void crypto_keyring_take(crypto_keyring *k, crypto_keyring *fresh);
 
-enum { CRYPTO_KEYS_MAX = 32, CRYPTO_KEY_ID_MAX = 32 };
+enum { CRYPTO_KEYS_MAX = 32, CRYPTO_KEY_ID_MAX = 32, CRYPTO_CHECK_LEN = 32 };
 typedef struct crypto_key_info {
     char id[CRYPTO_KEY_ID_MAX + 1];
     bool opens; // false: MACs only
+    // Tells a key from another key of the same name, and says nothing of the key: a MAC under the key that is derived for MACs. The line of
+    // a whole key and the line of what is left of it give the same value.
+    uint8_t check[CRYPTO_CHECK_LEN];
 } crypto_key_info;
 // In the order of the file. *current: the position of the one that seals.
 size_t crypto_keyring_keys(const crypto_keyring *k, crypto_key_info out[CRYPTO_KEYS_MAX],

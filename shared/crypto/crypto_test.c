@@ -198,6 +198,13 @@ static void test_mac_line__compares_and_opens_nothing(void **state) {
     assert_true(matches);
     assert_false(crypto_open(after, STR("p"), sealed, mem, &plain, &e));
     assert_non_null(strstr(e.detail, "not in the ring"));
+    // What is left of a key is known for the same key, and not for another one.
+    crypto_key_info whole[CRYPTO_KEYS_MAX], left[CRYPTO_KEYS_MAX];
+    size_t current;
+    assert_int_equal(crypto_keyring_keys(before, whole, &current), 1);
+    assert_int_equal(crypto_keyring_keys(after, left, &current), 2);
+    assert_memory_equal(left[0].check, whole[0].check, CRYPTO_CHECK_LEN);
+    assert_memory_not_equal(left[1].check, whole[0].check, CRYPTO_CHECK_LEN);
     crypto_keyring_destroy(before);
     crypto_keyring_destroy(after);
 }

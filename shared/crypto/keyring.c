@@ -216,6 +216,17 @@ void crypto_keyring_take(crypto_keyring *k, crypto_keyring *fresh) {
     crypto_keyring_destroy(fresh);
 }
 
+// The purpose ends with a NUL, so that purpose and data can never be confused.
+static void mac_under(const data_key *d, const char *purpose, const str *parts, size_t n_parts,
+                      uint8_t out[MAC_LEN]) {
+    str all[1 + CRYPTO_MAC_PARTS_MAX] = {{purpose, strlen(purpose) + 1}};
+    ASSERT(n_parts <= CRYPTO_MAC_PARTS_MAX);
+    if (n_parts > 0) {
+        memcpy(all + 1, parts, n_parts * sizeof parts[0]);
+    }
+    crypto_hmac_parts((str){(const char *)d->mac_key, MAC_LEN}, all, 1 + n_parts, out);
+}
+
 size_t crypto_keyring_keys(const crypto_keyring *k, crypto_key_info out[CRYPTO_KEYS_MAX],
                            size_t *current) {
     const key_set *set = hold(k);
@@ -224,6 +235,7 @@ size_t crypto_keyring_keys(const crypto_keyring *k, crypto_key_info out[CRYPTO_K
         memcpy(out[i].id, set->keys[i].id, set->keys[i].id_len);
         out[i].id[set->keys[i].id_len] = '\0';
         out[i].opens = set->keys[i].opens;
+        mac_under(&set->keys[i], "key check 1", NULL, 0, out[i].check);
     }
     *current = set->current;
     let_go(k);
@@ -231,15 +243,6 @@ size_t crypto_keyring_keys(const crypto_keyring *k, crypto_key_info out[CRYPTO_K
 }
 
 // --- MACs ------------------------------------------------------------------------------------------------------------
-
-// The purpose ends with a NUL, so that purpose and data can never be confused.
-static void mac_under(const data_key *d, const char *purpose, const str *parts, size_t n_parts,
-                      uint8_t out[MAC_LEN]) {
-    str all[1 + CRYPTO_MAC_PARTS_MAX] = {{purpose, strlen(purpose) + 1}};
-    ASSERT(n_parts <= CRYPTO_MAC_PARTS_MAX);
-    memcpy(all + 1, parts, n_parts * sizeof parts[0]);
-    crypto_hmac_parts((str){(const char *)d->mac_key, MAC_LEN}, all, 1 + n_parts, out);
-}
 
 void crypto_mac_make(const crypto_keyring *k, const char *purpose, const str *parts, size_t n_parts,
                      crypto_mac *mac) {

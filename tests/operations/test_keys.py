@@ -10,7 +10,7 @@ import threading
 import grpc
 import pytest
 from support import mix, rpc, stubs
-from support.crash import Plan, wait_until_killed
+from support.crash import Plan, stopped, wait_until_killed
 from support.payctl import DONE, Payctl
 from support.paying import FINAL, Payer
 from support.waiting import wait_until
@@ -18,7 +18,8 @@ from support.waiting import wait_until
 from run import RunError
 
 OTHER = "payments-svc.2"
-SETTINGS = {**mix.SETTINGS, "payments-svc": {**mix.SETTINGS["payments-svc"], "keys.pause_ms": 5, "keys.alive_ms": 1500}}
+SETTINGS = {**mix.SETTINGS, "payments-svc": {**mix.SETTINGS["payments-svc"], "keys.pause_ms": 5, "keys.alive_ms": 1500,
+                                      "keys.settle_ms": 200}}
 SEALED = {"recipient": ("name_sealed", "account_sealed"), "submission": ("content_sealed",), "inbox": ("content_sealed",),
           "inbox_exception": ("raw_sealed",), "idempotency": ("CASE WHEN operation = 2 THEN response END",)}
 
@@ -200,12 +201,119 @@ def test_a_ring_that_lacks_a_key_in_use_is_refused(ring):
     ring.everywhere(signaled=False)  # taken up again all the same
 
 
+def faulty(world, service="payments-svc"):
+    return world.metric(service, "data_keys_faulty") == 1
+
+
+def test_a_name_means_one_key(ring):
+    """Else values would be sealed under a key that no other instance has, and what is sealed could not be opened."""
+    world = ring.world
+    other = secrets.token_hex(32)
+    assert ring.current in ring.lines and not ring.lines[ring.current].startswith("mac ")
+    changed = {**ring.lines, ring.current: other}
+    ring.write("payments-svc", lines=changed)
+    wait_until(lambda: faulty(world), "another key under the name of the current one was refused")
+    ring.write(OTHER, lines=changed)
+    assert f"the key {ring.current} of the ring is another one than the key of that name that is in use" in refused_start(world)
+    # Also of a key of which hashes alone are compared.
+    ring.write(OTHER, lines={**ring.lines, "k1": "mac " + "0" * 64})
+    assert "the key k1 of the ring is another one" in refused_start(world)
+    ring.write(OTHER)
+    world.daemon(OTHER).start()
+    ring.everywhere(signaled=False)
+    # A name that was never used may be given to another key, when no instance has the first one.
+    first, second = {**ring.lines, "k8": secrets.token_hex(32)}, {**ring.lines, "k8": other}
+    ring.write("payments-svc", lines=first)
+    wait_until(lambda: any(key.key_id == "k8" and key.opens for key in ring.look().keys), "k8 is known")
+    ring.write(OTHER, lines=second)
+    world.daemon(OTHER).signal(signal.SIGHUP)
+    wait_until(lambda: faulty(world, OTHER), "k8 of the other file is another key")
+    ring.write("payments-svc")
+    wait_until(lambda: not faulty(world, OTHER), "the other one's k8 is taken up when the first one is gone")
+    ring.everywhere()
+
+
+def test_a_ring_is_compared_with_what_an_older_version_has_sealed(ring):
+    """Rows of an older version have no check value."""
+    world = ring.world
+    Payer(world).merchant(deposit=1_000).recipient()
+    ring.write(OTHER, lines={**ring.lines, ring.current: secrets.token_hex(32)})
+    world.payments.kill()  # it would write the value down again
+    world.daemon(OTHER).kill()
+    world.payments_rows("UPDATE data_key SET check_value = NULL")
+    wait_until(lambda: not world.payments_rows("SELECT 1 FROM key_instance WHERE seen_at > now() - interval '1500 ms'"), "nobody runs")
+    assert f"the key {ring.current} of the ring is another one than the key of that name that has sealed values" in refused_start(world)
+    assert world.payments_rows("SELECT count(*) FROM data_key WHERE check_value IS NOT NULL") == [["0"]]
+    ring.write(OTHER)
+    world.daemon(OTHER).start()
+    world.payments.start()
+    ring.everywhere()
+    assert world.payments_rows(f"SELECT count(*) FROM data_key WHERE check_value IS NULL AND key_id = '{ring.current}'") == [["0"]]
+
+
+def rotate(ring):
+    messages, _ = stubs.modules("payments/v1/key_service")
+    stub = ring.world.stub("payments/v1/key_service", "KeyService", "payments-svc")
+    return stub.RotateKeys(messages.RotateKeysRequest(person="grace"), timeout=20).rotation
+
+
+def ended(ring):
+    return ring.look().rotation.HasField("ended_time")
+
+
+def test_a_rotation_waits_for_what_is_not_written_yet(ring):
+    """A value may be sealed under the old key, and be committed when a walk has long passed its row."""
+    world = ring.world
+    ring.add("k4")
+    before = ring.current
+    ring.make_current("k4")
+    world.payments_rows(f"UPDATE data_key SET sealing_at = now() + interval '1 hour' WHERE key_id = '{before}'")
+    rotate(ring)
+    rotation = ring.look().rotation
+    assert rotation.HasField("waits_until_time") and not rotation.walked_count
+    assert Payctl(world, None).run("keys")[1].count("waits until") == 1
+    world.payments_rows(f"UPDATE data_key SET sealing_at = now() - interval '1 hour' WHERE key_id = '{before}'")
+    wait_until(lambda: ended(ring), "it goes on")
+    assert not under(world, before) and not ring.key(before).seals_values
+
+
+def test_a_key_stays_in_use_that_an_instance_sealed_with_that_is_gone(ring, tmp_path):
+    """It sealed behind the place of the walk, and left before the walk's end."""
+    world = ring.world
+    before = ring.current
+    ring.add("k5")
+    ring.make_current("k5")
+    world.payments.kill()
+    plan = Plan(tmp_path, "keys.batch.committed", action="stop")
+    world.payments.start(env=plan.env)
+    ring.look()
+    world.daemon(OTHER).pause()  # the first one walks
+    try:
+        rotate(ring)
+    except grpc.RpcError:
+        pass  # it may stand still before its answer is out
+    wait_until(lambda: plan.hit() and stopped(world.payments), "the walk stands behind its first batch")
+    world.daemon(OTHER).resume()
+    ring.write(OTHER, current=before)
+    world.daemon(OTHER).signal(signal.SIGHUP)
+    wait_until(lambda: world.payments_rows(f"SELECT 1 FROM key_instance WHERE current = '{before}'"), "the other seals with the old key")
+    Payer(world, OTHER).merchant(deposit=1_000).recipient()
+    assert under(world, before)
+    world.daemon(OTHER).stop()
+    world.payments.resume()
+    wait_until(lambda: ended(ring), "the walk is at its end")
+    assert under(world, before) and ring.key(before).seals_values
+    ring.write(OTHER)
+    world.daemon(OTHER).start()
+    ring.everywhere()
+
+
 def test_a_key_seals_only_when_all_instances_know_it(ring):
     world = ring.world
     more = {**ring.lines, "k3": secrets.token_hex(32)}
     ring.write("payments-svc", lines=more, current="k3")
     wait_until(lambda: world.metric("payments-svc", "data_keys_faulty") == 1, "k3, which the other does not know, was refused")
-    assert ring.key("k2").current and not under(world, "k3")
+    assert ring.key(ring.current).current and not under(world, "k3")
     messages, _ = stubs.modules("payments/v1/key_service")
     ring.lines = more
     ring.everywhere()

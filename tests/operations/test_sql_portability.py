@@ -26,7 +26,8 @@ BY_THE_DATABASES_CLOCK = {"submission_insert", "submission_evidence_add", "submi
                           "submission_now", "submission_waiting",
                           "saga_lease", "saga_renew", "saga_expired", "saga_lock_expired", "saga_take_over",
                           "import_waiting", "import_claim", "import_renew", "import_handed",
-                          "keys_instances", "keys_instance_put", "keys_instances_old", "keys_rotation_new", "keys_rotation_end"}
+                          "keys_instances", "keys_instance_put", "keys_instances_old", "keys_rotation_new", "keys_rotation_end", "keys_put", "keys_rotation_last",
+                          "keys_rotation_claim", "keys_rotation_step"}
 ACROSS_BOOKS |= {"submission_settles", "submission_begun_elsewhere", "calls_open"}
 BY_THE_DATABASES_CLOCK |= {"submission_settles"}
 
