@@ -16,7 +16,8 @@ typedef struct listing {
     int64_t size;
     Payments__V1__AuditEntry **out;
     size_t n;
-    uuid last; // of the page
+    uuid last;    // of the page
+    uuid reached; // nil: there is nothing beyond
 } listing;
 
 static Payments__V1__AuditEntry *entry_to_pb(const audit_row *x, arena *a) {
@@ -42,8 +43,7 @@ static Payments__V1__AuditEntry *entry_to_pb(const audit_row *x, arena *a) {
 
 // What is about a merchant stands in its book; what was done to it beside a book, such as a pause, in book 0.
 static bool find_books(db_conn *c, listing *l, arena *a, err *e) {
-    int64_t *books = NULL, *all = NULL;
-    size_t n = 0;
+    int64_t *books = NULL;
     if (l->m != NULL) {
         l->of_merchant[0] = 0;
         l->of_merchant[1] = l->m->book_id;
@@ -51,24 +51,19 @@ static bool find_books(db_conn *c, listing *l, arena *a, err *e) {
         l->filter.n_books = BOOKS_OF_MERCHANT;
         return true;
     }
-    if (!books_list(c, BOOKS_OF_MERCHANTS, &books, &n, a, e)) {
+    // Also books without a merchant, in which a case was resolved.
+    if (!books_list(c, BOOKS_OF_MERCHANTS, &books, &l->filter.n_books, a, e) ||
+        !books_more(c, BOOKS_OF_AUDIT, books, BOOKS_MAX, &l->filter.n_books, a, e)) {
         return false;
     }
-    all = ARENA_ARRAY(a, int64_t, n + 1);
-    if (all == NULL) {
-        return out_of_memory(e);
-    }
-    all[0] = 0;
-    memcpy(all + 1, books, n * sizeof *all);
-    l->filter.books = all;
-    l->filter.n_books = n + 1;
+    l->filter.books = books;
     return true;
 }
 
 static bool list_tx(db_conn *c, arena *a, void *arg, err *e) {
     listing *l = arg;
     audit_row *rows = NULL;
-    if (!find_books(c, l, a, e) || !audit_list(c, &l->filter, &rows, &l->n, a, e)) {
+    if (!find_books(c, l, a, e) || !audit_list(c, &l->filter, &rows, &l->n, &l->reached, a, e)) {
         return false;
     }
     l->out = ARENA_ARRAY(a, Payments__V1__AuditEntry *, l->n + 1);
@@ -153,6 +148,8 @@ static void handle_list_audit(rpc_call *call, void *service, const ProtobufCMess
     answer.n_entries = l.n > (size_t)l.size ? (size_t)l.size : l.n;
     if (l.n > answer.n_entries) {
         answer.next_page_token = page_token_make(a, filters, l.last.b, sizeof l.last.b);
+    } else if (!uuid_is_nil(l.reached)) {
+        answer.next_page_token = page_token_make(a, filters, l.reached.b, sizeof l.reached.b);
     }
     rpc_reply(call, &answer.base);
 }

@@ -101,13 +101,39 @@ static audit_sql_id list_statement(const audit_filter *f) {
                                     : AUDIT_SQL_LIST;
 }
 
-static db_params *list_params(const audit_filter *f, arena *a) {
+// What the index of the statement does not see.
+static bool has_more_filters(const audit_filter *f, audit_sql_id by) {
+    const size_t beyond_time = f->program.len | f->method.len;
+    return by == AUDIT_SQL_LIST_REQUEST
+               ? (beyond_time | f->merchant_id.len | f->person.len | f->subject_id.len) > 0
+           : by == AUDIT_SQL_LIST_PERSON ? (beyond_time | f->merchant_id.len) > 0
+                                         : by != AUDIT_SQL_LIST_SUBJECT && beyond_time > 0;
+}
+
+// The entries of a run of ids were written so soon after the ids were made: no call takes longer.
+enum { RUN_BEFORE_MS = 1000, RUN_AFTER_MS = 120000 };
+
+static int64_t ms_of(uuid id) {
+    int64_t ms = 0;
+    for (int i = 0; i < 6; i++) {
+        ms = ms << 8 | id.b[i];
+    }
+    return ms;
+}
+
+// Below this, a page's ids are.
+static uuid highest_id(const audit_filter *f) {
     const int64_t after_us = f->to_us > INT64_MAX - MARGIN_US ? INT64_MAX : f->to_us + MARGIN_US;
     const uuid end = lowest_id(after_us);
+    return after_us < INT64_MAX && uuid_cmp(end, f->before) < 0 ? end : f->before;
+}
+
+static db_params *list_params(const audit_filter *f, uuid floor, arena *a) {
     db_params *p = db_params_create(a);
     db_i64_array(p, f->books, f->n_books);
-    db_uuid(p, after_us < INT64_MAX && uuid_cmp(end, f->before) < 0 ? end : f->before);
-    db_uuid(p, lowest_id(f->from_us - MARGIN_US));
+    db_uuid(p, highest_id(f));
+    const uuid from = lowest_id(f->from_us - MARGIN_US);
+    db_uuid(p, uuid_cmp(from, floor) < 0 ? floor : from);
     db_time(p, f->from_us);
     db_time(p, f->to_us);
     text_or_null(p, f->merchant_id);
@@ -139,12 +165,56 @@ static audit_row row_read(const db_rows *rows, size_t i) {
                        .what = db_get_str(rows, i, 14)};
 }
 
-bool audit_list(db_conn *c, const audit_filter *f, audit_row **rows, size_t *n, arena *a, err *e) {
+static bool find_floor(db_conn *c, const audit_filter *f, audit_sql_id by, uuid *floor, arena *a,
+                       err *e) {
+    const str key = by == AUDIT_SQL_LIST_REQUEST    ? f->request_id
+                    : by == AUDIT_SQL_LIST_PERSON   ? f->person
+                    : by == AUDIT_SQL_LIST_MERCHANT ? f->merchant_id
+                                                    : STR("");
+    const audit_sql_id how = by == AUDIT_SQL_LIST_REQUEST    ? AUDIT_SQL_FLOOR_REQUEST
+                             : by == AUDIT_SQL_LIST_PERSON   ? AUDIT_SQL_FLOOR_PERSON
+                             : by == AUDIT_SQL_LIST_MERCHANT ? AUDIT_SQL_FLOOR_MERCHANT
+                                                             : AUDIT_SQL_FLOOR;
+    const int64_t share = AUDIT_LOOK_MAX / (int64_t)(f->n_books > 0 ? f->n_books : 1);
     db_rows *found = NULL;
-    if (!db_exec(c, audit_sql(list_statement(f)), list_params(f, a), a, &found, NULL, e)) {
+    db_params *p = db_params_create(a);
+    *floor = (uuid){{0}};
+    if (!has_more_filters(f, by)) {
+        return true;
+    }
+    db_i64_array(p, f->books, f->n_books);
+    db_uuid(p, highest_id(f));
+    db_uuid(p, lowest_id(f->from_us - MARGIN_US));
+    db_i64(p, share > AUDIT_LOOK_BOOK_MIN ? share : AUDIT_LOOK_BOOK_MIN);
+    text_or_null(p, key);
+    if (!db_exec(c, audit_sql(how), p, a, &found, NULL, e)) {
+        return false;
+    }
+    if (db_count(found) > 0) {
+        *floor = db_get_uuid(found, 0, 0);
+    }
+    return true;
+}
+
+bool audit_list(db_conn *c, const audit_filter *f, audit_row **rows, size_t *n, uuid *reached,
+                arena *a, err *e) {
+    const audit_sql_id by = list_statement(f);
+    db_rows *found = NULL;
+    uuid floor;
+    if (!find_floor(c, f, by, &floor, a, e)) {
+        return false;
+    }
+    db_params *p = list_params(f, floor, a);
+    if (by == AUDIT_SQL_LIST_SUBJECT) {
+        const int64_t ms = ms_of(f->subject);
+        db_uuid(p, lowest_id((ms - RUN_BEFORE_MS) * 1000));
+        db_uuid(p, lowest_id((ms + RUN_AFTER_MS) * 1000));
+    }
+    if (!db_exec(c, audit_sql(by), p, a, &found, NULL, e)) {
         return false;
     }
     *n = db_count(found);
+    *reached = *n < f->limit ? floor : (uuid){{0}};
     *rows = ARENA_ARRAY(a, audit_row, *n + 1);
     if (*rows == NULL) {
         return err_no_memory(e, "the answer");

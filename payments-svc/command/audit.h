@@ -53,8 +53,11 @@ typedef struct audit_filter {
     size_t limit;
 } audit_filter;
 
-// Newest first. Within a transaction or db_read. @arena
-bool audit_list(db_conn *c, const audit_filter *f, audit_row **rows, size_t *n, arena *a,
-                err *e) WARN_UNUSED;
+// Newest first. Looks at AUDIT_LOOK_MAX entries that an index finds, and so may find fewer than there are: then *reached is the last entry
+// that it has looked at, and a page before that entry goes on. Nil: it has looked at all, or found as many as asked for. Within a
+// transaction or db_read. @arena
+enum { AUDIT_LOOK_MAX = 20000, AUDIT_LOOK_BOOK_MIN = 100 };
+bool audit_list(db_conn *c, const audit_filter *f, audit_row **rows, size_t *n, uuid *reached,
+                arena *a, err *e) WARN_UNUSED;
 
 #endif

@@ -26,6 +26,12 @@
 #define BEGIN "SELECT b.* " BOOKS "SELECT " ROW "FROM audit AS x " OF_BOOK
 #define END FILTERS OF_SUBJECT OF_REQUEST NEWEST ") AS b ORDER BY b.audit_id DESC LIMIT $13"
 
+// How far down a page looks: $4 entries of each book that an index finds by the one filter $5. The newest of the books' ends, so that
+// nothing is left out. $1 to $3 as above.
+#define FLOOR "SELECT b.audit_id " BOOKS "SELECT x.audit_id FROM audit AS x " OF_BOOK
+#define FLOOR_END                                                                                  \
+    "ORDER BY x.audit_id DESC OFFSET $4::bigint LIMIT 1) AS b ORDER BY b.audit_id DESC LIMIT 1"
+
 static const db_stmt STATEMENTS[AUDIT_SQL_COUNT] = {
     [AUDIT_SQL_INSERT] =
         {"audit_insert",
@@ -42,16 +48,28 @@ static const db_stmt STATEMENTS[AUDIT_SQL_COUNT] = {
     [AUDIT_SQL_LIST_PERSON] = {"audit_list_person",
                                BEGIN "AND x.person = $8::text AND x.person <> '' " END},
     [AUDIT_SQL_LIST_REQUEST] = {"audit_list_request", BEGIN "AND x.request_id = $11::text " END},
-    // What names it, and the run that made it.
+    [AUDIT_SQL_FLOOR] = {"audit_floor", FLOOR "AND $5::text IS NULL " FLOOR_END},
+    [AUDIT_SQL_FLOOR_MERCHANT] = {"audit_floor_merchant",
+                                  FLOOR "AND x.merchant_id = $5::text " FLOOR_END},
+    [AUDIT_SQL_FLOOR_PERSON] = {"audit_floor_person",
+                                FLOOR "AND x.person = $5::text AND x.person <> '' " FLOOR_END},
+    [AUDIT_SQL_FLOOR_REQUEST] = {"audit_floor_request",
+                                 FLOOR "AND x.request_id = $5::text " FLOOR_END},
+    // What names it, and the run that made it. A run's entry is made soon after its ids, by the same request of the same actor: a caller may
+    // give one id to all its requests, as others may. $14 and $15: between these ids the entry is.
     [AUDIT_SQL_LIST_SUBJECT] =
         {"audit_list_subject",
          "SELECT b.* " BOOKS "SELECT * FROM (SELECT " ROW "FROM audit AS x " OF_BOOK
          "AND x.subject_id = $10::text AND x.last_id = '' " FILTERS OF_REQUEST NEWEST
          ") AS named UNION ALL SELECT * FROM (SELECT x.* FROM ("
-         "SELECT request_id FROM payout WHERE book_id = k.book_id AND payout_id = $12::uuid "
-         "UNION ALL SELECT request_id FROM recipient WHERE book_id = k.book_id "
-         "AND recipient_id = $12::uuid) AS r CROSS JOIN LATERAL (SELECT " ROW
-         "FROM audit AS x " OF_BOOK "AND x.request_id = r.request_id AND x.last_id <> '' "
+         "SELECT request_id, merchant_id, actor FROM payout WHERE book_id = k.book_id "
+         "AND payout_id = $12::uuid UNION ALL SELECT request_id, merchant_id, actor FROM recipient "
+         "WHERE book_id = k.book_id AND recipient_id = $12::uuid) AS r "
+         "CROSS JOIN LATERAL (SELECT " ROW "FROM audit AS x " OF_BOOK
+         "AND x.audit_id >= $14::uuid AND x.audit_id < $15::uuid "
+         "AND x.request_id = r.request_id AND x.merchant_id = r.merchant_id "
+         "AND x.program || CASE WHEN x.person = '' THEN '' WHEN x.stated THEN ' says for ' "
+         "ELSE ' for ' END || x.person = r.actor AND x.last_id <> '' "
          "AND $12::uuid::text COLLATE \"C\" BETWEEN x.subject_id AND x.last_id " FILTERS OF_REQUEST
              NEWEST ") AS x " NEWEST ") AS made) AS b ORDER BY b.audit_id DESC LIMIT $13"},
 };

@@ -23,6 +23,8 @@ static const db_stmt STATEMENTS[BOOKS_OF_COUNT] = {
          "least(m.book_id + 63, g.before - 1)) AS c(n) "
          "CROSS JOIN LATERAL (SELECT book_id FROM inbox WHERE book_id BETWEEN c.n AND c.n "
          "ORDER BY book_id LIMIT 1) AS b ORDER BY b.book_id"},
+    [BOOKS_OF_AUDIT] = {"books_of_audit",
+                        "SELECT m.book_id " GAPS "audit" IN_GAP "ORDER BY m.book_id"},
 };
 
 const db_stmt *books_stmt(books_of which) {

@@ -10,6 +10,7 @@ enum { BOOKS_MAX = 4096 };
 typedef enum books_of {
     BOOKS_OF_MERCHANTS, // books with a merchant
     BOOKS_OF_INBOX,     // books that a bank named, also without a merchant (promise HEARD)
+    BOOKS_OF_AUDIT,     // books in which somebody has written; 0: what is of no book
     BOOKS_OF_COUNT
 } books_of;
 

@@ -71,15 +71,15 @@ void permissions_metrics(rpc_server *s) {
 
 // Strangers share one gate, callers that the policy names are spread over some: a stranger hides no caller's refusals behind its own, and a
 // caller few others'.
-static log_gate *gate_of(const rpc_call *c) {
+static log_gate *gate_of(const rpc_call *c, authz_verdict v) {
     static log_gate gates[1 + 64];
     const uint32_t hash = str_hash(str_of(c->identity));
-    return &gates[c->who.program == NULL ? 0 : 1 + (hash >> 16 ^ hash) % 64];
+    return &gates[v == AUTHZ_IDENTITY_UNKNOWN ? 0 : 1 + (hash >> 16 ^ hash) % 64];
 }
 
 static bool refused(const rpc_call *c, authz_verdict v, err *e) {
     metric_add(c->server->decisions[v], 1);
-    if (log_gate_pass(gate_of(c), "authz.refused", mono_ms())) {
+    if (log_gate_pass(gate_of(c, v), "authz.refused", mono_ms())) {
         // Bytes of a stranger: the log escapes them.
         char person[AUTHZ_PERSON_MAX + 1];
         snprintf(person, sizeof(person), "%.*s", (int)c->claim.person.len, c->claim.person.ptr);

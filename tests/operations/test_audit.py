@@ -272,6 +272,48 @@ def test_a_payout_is_found_by_its_id_with_the_run_that_made_it(called, auditor):
     assert auditor.all(subject_id=str(uuid.uuid4())) == [] == auditor.all(subject_id="no-such-thing")
 
 
+def test_a_run_is_found_only_by_the_call_that_made_it(world, auditor):
+    """A caller may give all its requests one id, which others may give, too."""
+    payer, other = Payer(world), Payer(world, identity="payctl")
+    merchant = payer.merchant(deposit=10_000)
+    theirs = payer.merchant(deposit=10_000)
+    metadata = (("x-request-id", unique("constant")),)
+    made = [caller.stub("Payout").CreatePayout(of.request(100), timeout=20, metadata=metadata).payout.payout_id
+            for caller, of in ((payer, merchant), (payer, theirs), (other, merchant), (payer, merchant))]
+    # Another program's run under the same request id, around all of them.
+    world.payments_rows(
+        f"INSERT INTO audit SELECT book_id, (left(audit_id::text, 35) || CASE right(audit_id::text, 1) WHEN '0' THEN '1' ELSE '0' END)::uuid, "
+        f"at, method, 'spiffe://other', person, stated, request_id, trace_id, merchant_id, subject_type, '{min(made)}', '{max(made)}', 4, what "
+        f"FROM audit WHERE request_id = '{metadata[0][1]}'")
+    for payout_id, program, of in zip(made, ("test", "test", "payctl", "test"), (merchant, theirs, merchant, merchant), strict=True):
+        (entry,) = auditor.all(subject_id=payout_id)
+        assert (entry.program, entry.merchant_id) == (f"{DOMAIN}/{program}", of.id)
+        assert entry.subject_id <= payout_id <= entry.last_subject_id
+
+
+LOOKED_AT = 20_000
+
+
+def test_a_page_looks_at_so_many_entries(world, auditor):
+    """A filter that nothing meets would hold a connection until its deadline."""
+    world.payments_rows(
+        "INSERT INTO audit (book_id, audit_id, at, method, program, person, stated, request_id, merchant_id, subject_type, subject_id, "
+        "last_id, subjects, what) SELECT 0, (lpad(to_hex(n), 12, '0') || '70008000000000000000')::uuid, '2020-01-01', 'job/none', "
+        f"'old', 'grace', false, 'old', '', 'nothing', 'none', '', 1, '' FROM generate_series(1, {2 * LOOKED_AT + 10}) AS n")
+    for fields in ({}, {"person": "grace"}, {"request_id": "old"}):
+        pages, token = 0, ""
+        while True:
+            page = auditor.page(page_token=token, method="job/never", **fields)
+            assert not page.entries
+            pages, token = pages + 1, page.next_page_token
+            if not token:
+                break
+        assert pages >= 3
+    (first,) = world.payments_rows("SELECT min(audit_id::text) FROM audit WHERE request_id = 'old'")
+    oldest = auditor.all(program="old", page_size=1000)
+    assert len(oldest) == 2 * LOOKED_AT + 10 and [oldest[-1].entry_id] == first
+
+
 def test_times_bound_it(called, auditor):
     (entry,) = auditor.all(request_id=called.requests["MerchantService.CreateDeposit"])
     after = Timestamp(seconds=entry.time.seconds, nanos=entry.time.nanos + 1000)

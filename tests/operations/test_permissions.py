@@ -139,6 +139,28 @@ def test_refusals_are_counted_and_stand_in_the_log(world, callers, merchants):
     assert '"event":"authz.refused"' in world.payments.log_file.read_text(encoding="utf-8")
 
 
+def test_strangers_hide_no_refusal_of_a_gateway(new_world):
+    """The log takes so many lines a minute of strangers together."""
+    world = new_world()
+    messages, _ = stubs.modules("payments/v1/identity_service")
+    for leaf in ("nobody-knows", "door"):
+        world.stack.authority.ensure_leaf(leaf)
+    world.set_policy(entry("identity", f"{DOMAIN}/door", roles="gateway", acts_as="payer", merchants="all"))
+
+    def refused(identity, person):
+        stub = world.stub("payments/v1/identity_service", "IdentityService", "payments-svc", identity)
+        with pytest.raises(grpc.RpcError) as failed:
+            stub.WhoAmI(messages.WhoAmIRequest(), timeout=20, metadata=(("x-disburse-person", person),))
+        assert failed.value.code() == grpc.StatusCode.PERMISSION_DENIED
+
+    for n in range(50):
+        refused("nobody-knows", f"stranger-{n}")
+    log = world.payments.log_file.read_text(encoding="utf-8")
+    assert "stranger-49" not in log
+    refused("door", "somebody-unknown")
+    assert "somebody-unknown" in world.payments.log_file.read_text(encoding="utf-8")
+
+
 # A new policy.
 
 def test_a_new_policy_counts_at_once_and_a_faulty_one_never(new_world):

@@ -17,7 +17,7 @@ REFERENCE_TABLES = {"merchant_book", "pause"}
 ACROSS_BOOKS = {"deposit_pending", "deposit_going_back", "receivable_open", "due_books", "tree_books", "cases_list_across",
                 "inbox_waiting",
                 "instant_sweep_books",
-                "inbox_list_refused", "books_of_inbox", "inbox_exceptions_open", "submission_due", "submission_waiting", "import_waiting", "import_idle"}
+                "inbox_list_refused", "books_of_inbox", "books_of_audit", "inbox_exceptions_open", "submission_due", "submission_waiting", "import_waiting", "import_idle"}
 # The statements that set or compare the end of a lease, which is by the database's clock (promise FENCED). statement_timestamp() is
 # STABLE: it is not refused, but each node of a cluster has its own.
 BY_THE_DATABASES_CLOCK = {"submission_insert", "submission_evidence_add", "submission_due", "submission_claim", "submission_evidence",
