@@ -1,7 +1,6 @@
 // payctl cases, case: work that a person must look at, and the orders about it.
 #include <getopt.h>
 #include <openssl/sha.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -376,15 +375,6 @@ static int change_case(cli *c, case_doing *d) {
         }
     }
     return cli_usage("case ID assign NAME | comment TEXT | resolve ORDER");
-}
-
-const char *cli_login_name(void) {
-    const char *name = getenv("SUDO_USER");
-    if (name != NULL && name[0] != '\0') {
-        return name;
-    }
-    const struct passwd *user = getpwuid(geteuid());
-    return user != NULL && user->pw_name[0] != '\0' ? user->pw_name : "unknown";
 }
 
 static int cmd_case(cli *c, int argc, char **argv) {

@@ -489,11 +489,6 @@ static bool compare(comparison *x, err *e) {
     return judge_doubts(x, e) && note_strangers(x, e);
 }
 
-bool report_agrees(const report *r) {
-    return json_array_size(r->differences) == 0 && r->balanced && r->transit_empty &&
-           report_all_compared(r);
-}
-
 static int cmd_report(cli *c, int argc, char **argv) {
     static report r;
     r = (report){.c = c, .balanced = true, .transit_empty = true};

@@ -313,3 +313,8 @@ void report_print_json(const report *r) {
                               names_of(report_connections_text(r, -1)), "accounts", r->accounts,
                               "differences", r->differences, "trial_balance", r->trial));
 }
+
+bool report_agrees(const report *r) {
+    return json_array_size(r->differences) == 0 && r->balanced && r->transit_empty &&
+           report_all_compared(r);
+}

@@ -1,5 +1,8 @@
 // payctl whoami: the caller's name at the service, and the caller's rights.
+#include <pwd.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "cli/cli.h"
@@ -12,6 +15,15 @@ static bool ask(cli *c, Payments__V1__WhoAmIResponse **out, err *e) {
                              &payments__v1__who_am_iresponse__descriptor, &answer, e);
     *out = (Payments__V1__WhoAmIResponse *)answer;
     return ok;
+}
+
+const char *cli_login_name(void) {
+    const char *name = getenv("SUDO_USER");
+    if (name != NULL && name[0] != '\0') {
+        return name;
+    }
+    const struct passwd *user = getpwuid(geteuid());
+    return user != NULL && user->pw_name[0] != '\0' ? user->pw_name : "unknown";
 }
 
 const char *cli_person(cli *c, const char *given) {

@@ -88,13 +88,6 @@ ach *ach_start(const ach_options *o, err *e) {
     return a;
 }
 
-bool ach_stopping(ach *a) {
-    pthread_mutex_lock(&a->lock);
-    bool stop = a->stop;
-    pthread_mutex_unlock(&a->lock);
-    return stop;
-}
-
 void ach_flush(ach *a) {
     pthread_mutex_lock(&a->lock);
     // A running pass may have read the inbox already. Only a pass that begins now counts.

@@ -175,3 +175,10 @@ bool ach_outputs_write(ach *a, err *e) {
     }
     return ok;
 }
+
+bool ach_stopping(ach *a) {
+    pthread_mutex_lock(&a->lock);
+    bool stop = a->stop;
+    pthread_mutex_unlock(&a->lock);
+    return stop;
+}

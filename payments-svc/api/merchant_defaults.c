@@ -128,3 +128,20 @@ void handle_update_merchant(rpc_call *call, void *service, const ProtobufCMessag
     answer.merchant = merchant_to_pb(s, m, &d, a);
     rpc_reply(call, &answer.base);
 }
+
+Payments__V1__Merchant *merchant_to_pb(const payments_service *s, const merchant *m,
+                                       const merchant_defaults *d, arena *a) {
+    Payments__V1__Merchant *out = ARENA_NEW(a, Payments__V1__Merchant);
+    payments__v1__merchant__init(out);
+    out->merchant_id = pb_text(a, str_of(m->id));
+    out->name = pb_text(a, str_of(m->name));
+    out->book_id = m->book_id;
+    out->create_time = pb_time(a, m->created_us);
+    out->currencies = arena_must(a, RULE_CURRENCIES_MAX * sizeof *out->currencies);
+    for (const char *at = m->currencies; *at != '\0';
+         at += strcspn(at, ",") + (at[strcspn(at, ",")] == ',')) {
+        out->currencies[out->n_currencies++] = pb_text(a, (str){at, strcspn(at, ",")});
+    }
+    defaults_to_pb(s, d, out, a);
+    return out;
+}

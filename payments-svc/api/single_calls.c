@@ -5,6 +5,14 @@
 #include "store/books.h"
 #include "submissions/single_call.h"
 
+bool pb_submission_state(const Payments__V1__ListSubmissionsRequest *r, size_t i, int *state,
+                         err *e) {
+    *state = (int)r->states[i];
+    return (*state >= 1 && *state < SUBMISSION_STATES_END) ||
+           err_set_field(e, ERR_INVALID_ARGUMENT, "STATE_UNKNOWN", "states",
+                         "states[%zu] is not one of SubmissionState", i);
+}
+
 // --- One call as a message ---------------------------------------------------------------------------------------------
 
 // True when payouts of the connection are sent one by one.

@@ -48,14 +48,6 @@ static Payments__V1__Submission *submission_to_pb(const connections *k, const su
 
 // --- listing -------------------------------------------------------------------------------------------------------------
 
-bool pb_submission_state(const Payments__V1__ListSubmissionsRequest *r, size_t i, int *state,
-                         err *e) {
-    *state = (int)r->states[i];
-    return (*state >= 1 && *state < SUBMISSION_STATES_END) ||
-           err_set_field(e, ERR_INVALID_ARGUMENT, "STATE_UNKNOWN", "states",
-                         "states[%zu] is not one of SubmissionState", i);
-}
-
 typedef struct submission_listing {
     const connections *k;
     submission_filter filter;

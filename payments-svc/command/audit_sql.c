@@ -55,8 +55,8 @@ static const db_stmt STATEMENTS[AUDIT_SQL_COUNT] = {
                                 FLOOR "AND x.person = $5::text AND x.person <> '' " FLOOR_END},
     [AUDIT_SQL_FLOOR_REQUEST] = {"audit_floor_request",
                                  FLOOR "AND x.request_id = $5::text " FLOOR_END},
-    // What names it, and the run that made it. A run's entry is made soon after its ids, by the same request of the same actor: a caller may
-    // give one id to all its requests, as others may. $14 and $15: between these ids the entry is.
+    // What names it, and the run that made it. A run's entry is made soon after its ids, by the same request of the same actor. A caller
+    // may give one id to all its requests, and others may give it, too. $14 and $15: the ids that the entry may have.
     [AUDIT_SQL_LIST_SUBJECT] =
         {"audit_list_subject",
          "SELECT b.* " BOOKS "SELECT * FROM (SELECT " ROW "FROM audit AS x " OF_BOOK

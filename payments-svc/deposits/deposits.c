@@ -41,28 +41,6 @@ struct deposits {
     sweep_place places[SWEEP_LOOKS]; // for the sweep's thread
 };
 
-int64_t deposits_ledger_deadline(const deposits_options *o, int64_t asked_ms) {
-    const int64_t own = clock_mono_ms(clock_system()) + o->ledger_timeout_ms;
-    return own < asked_ms ? own : asked_ms;
-}
-
-static deposit deposit_read(const db_rows *rows, size_t row) {
-    const int state = db_get_i16(rows, row, 6);
-    const bool goes_back = state == DEPOSIT_TAKING_BACK || state == DEPOSIT_TAKEN_BACK;
-    return (deposit){.id = db_get_uuid(rows, row, 0),
-                     .merchant_id = db_get_str(rows, row, 1),
-                     .key = db_get_str(rows, row, 2),
-                     .amount = db_get_i64(rows, row, 3),
-                     .currency = db_get_str(rows, row, 4),
-                     .reference = db_get_str(rows, row, 5),
-                     .state = state,
-                     .reason = db_get_str(rows, row, goes_back ? 11 : 7),
-                     .created_us = db_get_time(rows, row, 8),
-                     .decided_us = db_is_null(rows, row, 9) ? 0 : db_get_time(rows, row, 9),
-                     .back_number = db_get_i32(rows, row, 10),
-                     .back_us = db_is_null(rows, row, 12) ? 0 : db_get_time(rows, row, 12)};
-}
-
 // --- Intent ----------------------------------------------------------------------------------------------------------
 
 typedef struct crediting {
@@ -74,23 +52,6 @@ typedef struct crediting {
     const err *refused; // fault of a new request: it is not written
     int64_t owed;       // the merchant's debt, minor units; OWED_UNKNOWN when not looked up
 } crediting;
-
-bool deposits_read_one(db_conn *c, int64_t book_id, str merchant_id, uuid id, arena *a,
-                       deposit *out, bool *found, err *e) {
-    db_params *p = db_params_create(a);
-    db_rows *rows = NULL;
-    db_i64(p, book_id);
-    db_uuid(p, id);
-    db_text(p, merchant_id);
-    if (!db_exec(c, deposits_sql(DEPOSITS_SQL_GET), p, a, &rows, NULL, e)) {
-        return false;
-    }
-    *found = db_count(rows) == 1;
-    if (*found) {
-        *out = deposit_read(rows, 0);
-    }
-    return true;
-}
 
 static bool look_up(db_conn *c, crediting *x, arena *a, err *e) {
     idem_entry *one = &x->entry;
@@ -432,7 +393,7 @@ static bool read_rows(const db_rows *rows, arena *a, deposit **out, size_t *n, e
         return err_no_memory(e, "the answer");
     }
     for (size_t i = 0; i < *n; i++) {
-        (*out)[i] = deposit_read(rows, i);
+        (*out)[i] = deposits_read_row(rows, i);
     }
     return true;
 }

@@ -6,6 +6,8 @@
 
 // The ledger's deadline in a call with this deadline.
 int64_t deposits_ledger_deadline(const deposits_options *o, int64_t asked_mono_ms);
+// A deposit's columns, in the order of DEPOSITS_SQL_GET. @arena of the rows
+deposit deposits_read_row(const db_rows *rows, size_t row);
 // *found is false when the merchant has no such deposit. Within a transaction or db_read. @arena
 bool deposits_read_one(db_conn *c, int64_t book_id, str merchant_id, uuid id, arena *a,
                        deposit *out, bool *found, err *e) WARN_UNUSED;

@@ -2,7 +2,7 @@
 
 #include "base/assert.h"
 
-// Read by deposit_read: keep the order.
+// Read by deposits_read_row: keep the order.
 #define DEPOSIT_COLUMNS                                                                            \
     "deposit_id, merchant_id, key, amount, currency, reference, state, reason, created_at, "       \
     "decided_at, back_number, back_reason, back_at "

@@ -172,6 +172,9 @@ int db_send_prepared(db_conn *c, const db_prepared *d, const db_params *p);
 // Made before the statement is sent, so that a lack of memory never hides an effect. NULL and *e.
 db_rows *db_rows_create(arena *a, err *e);
 int64_t db_result_affected(PGresult *r);
+// Runs one statement, and prepares it where this connection has not. rows is the caller's, and empty.
+bool db_exec_plain(db_conn *c, const db_stmt *s, const db_params *p, db_rows *rows,
+                   int64_t *n_affected, err *e) WARN_UNUSED;
 
 // --- pipe.c ----------------------------------------------------------------------------------------------------------
 // True when the server must get a limit for the next statement: a read ends before the session's own limit.

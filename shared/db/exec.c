@@ -121,8 +121,8 @@ static PGresult *run_once(db_conn *c, const db_stmt *s, const db_params *p, db_p
                                                       : NULL;
 }
 
-static bool exec_plain(db_conn *c, const db_stmt *s, const db_params *p, db_rows *rows,
-                       int64_t *n_affected, err *e) {
+bool db_exec_plain(db_conn *c, const db_stmt *s, const db_params *p, db_rows *rows,
+                   int64_t *n_affected, err *e) {
     db_prepared *d = db_prepared_find(c, s, p);
     PGresult *r = run_once(c, s, p, d, e);
     if (r == NULL && db_err_is_stale_plan(e)) {
@@ -141,37 +141,6 @@ static bool exec_plain(db_conn *c, const db_stmt *s, const db_params *p, db_rows
     ASSERT(PQresultStatus(r) == PGRES_TUPLES_OK || PQresultStatus(r) == PGRES_COMMAND_OK);
     *n_affected = db_result_affected(r);
     rows->result = r;
-    return true;
-}
-
-bool db_exec(db_conn *c, const db_stmt *s, const db_params *p, arena *a, db_rows **rows,
-             int64_t *n_affected, err *e) {
-    err local = {0};
-    e = e == NULL ? &local : e;
-    if (p != NULL && p->failed != ERR_OK) {
-        return db_err_from_params(e, p, s->name);
-    }
-    if (!db_wire_ready(c, e)) {
-        return false;
-    }
-    db_rows unwanted = {0};
-    db_rows *out = &unwanted;
-    if (rows != NULL && (out = db_rows_create(a, e)) == NULL) {
-        return false;
-    }
-    int64_t affected = 0;
-    if (!(db_read_is_limited(c) ? db_exec_limited(c, s, p, out, &affected, e)
-                                : exec_plain(c, s, p, out, &affected, e))) {
-        return false;
-    }
-    if (n_affected != NULL) {
-        *n_affected = affected;
-    }
-    if (rows != NULL) {
-        *rows = out;
-    } else {
-        PQclear(unwanted.result);
-    }
     return true;
 }
 
