@@ -374,6 +374,14 @@ static saga_step claim_at_rail(saga *s, const saga_said *said, const saga_policy
     return s->step;
 }
 
+// A control that names a time which has come would be asked again and again without a pause.
+enum { GATE_WAIT_MIN_US = 1000000 };
+
+static int64_t wait_until(int64_t asked_us, const clock_source *clock) {
+    const int64_t soonest_us = clock_wall_us(clock) + GATE_WAIT_MIN_US;
+    return asked_us > soonest_us ? asked_us : soonest_us;
+}
+
 static saga_step claim_gate(saga *s, const saga_said *said, const clock_source *clock,
                             saga_note *note) {
     if (said->word != WORD_NONE) { // about an attempt that was never made
@@ -386,7 +394,7 @@ static saga_step claim_gate(saga *s, const saga_said *said, const clock_source *
     case GATE_PASS: break;
     case GATE_WAIT:
         saga_set_reason(s, said->gate.code, said->gate.text);
-        return saga_rest(s, said->gate.until_us);
+        return saga_rest(s, wait_until(said->gate.until_us, clock));
     case GATE_HOLD:
         saga_hold(s, said->gate.code, said->gate.text);
         *note = hold_note(s);

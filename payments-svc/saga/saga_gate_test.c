@@ -12,6 +12,7 @@
 enum { PASSES = 100, WAITS = 200, HELD = 300, REFUSED = 400 };
 static int64_t asked;
 static bool relents; // the control has changed its mind
+static int64_t wait_us = 60 * INT64_C(1000000);
 
 static void rule(const control_payout *p, const void *facts, control_verdict *out) {
     (void)facts;
@@ -22,7 +23,7 @@ static void rule(const control_payout *p, const void *facts, control_verdict *ou
     }
     if (p->amount == WAITS) {
         control_say(out, CONTROL_WAIT, "TEST_WAITS", "for a minute");
-        out->until_us = clock_wall_us(clock_system()) + 60 * INT64_C(1000000);
+        out->until_us = clock_wall_us(clock_system()) + wait_us;
     } else {
         control_say(out, p->amount == HELD ? CONTROL_HOLD : CONTROL_REFUSE,
                     p->amount == HELD ? "TEST_HELD" : "TEST_REFUSED", "because it is a test");
@@ -105,6 +106,18 @@ static void test_gate__asked_again__what_has_changed_passes(void **state) {
     assert_string_equal(b.items[0].now.reason, "");
 }
 
+static void test_gate__waits_for_a_time_that_has_come__asked_after_a_pause(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 1, WAITS, NULL);
+    set("UPDATE saga SET step = 9");
+    relents = false;
+    wait_us = -INT64_C(1000000);
+    saga_batch b = at_gate(1);
+    assert_int_equal(claim(&b), 1);
+    wait_us = 60 * INT64_C(1000000);
+    assert_int_equal(count_of(WAITS, "s.due_at >= s.updated_at + interval '900 ms'"), 1);
+}
+
 static void test_gate__no_control_is_asked_there__passes(void **state) {
     (void)state;
     world_payouts(RAIL_INSTANT, 1, HELD, NULL);
@@ -133,6 +146,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_gate__each_becomes_what_its_control_says, fresh),
         cmocka_unit_test_setup(test_gate__asked_again__what_has_changed_passes, fresh),
+        cmocka_unit_test_setup(test_gate__waits_for_a_time_that_has_come__asked_after_a_pause,
+                               fresh),
         cmocka_unit_test_setup(test_gate__no_control_is_asked_there__passes, fresh),
         cmocka_unit_test_setup(test_gate__its_merchant_is_paused__not_reserved, fresh),
     };
