@@ -10,8 +10,15 @@
 
 // --- Reading due sagas -------------------------------------------------------------------------------------------------
 
+// A row of an answer. Items are large, so rows are sorted before they are read.
+typedef struct pick {
+    uuid payout_id;
+    const db_rows *rows;
+    size_t row;
+} pick;
+
 static int by_payout(const void *a, const void *b) {
-    return uuid_cmp(((const saga_item *)a)->payout_id, ((const saga_item *)b)->payout_id);
+    return uuid_cmp(((const pick *)a)->payout_id, ((const pick *)b)->payout_id);
 }
 
 static bool lock_slot(saga_batch *b, db_conn *c, err *e) {
@@ -125,8 +132,9 @@ static bool read_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     if (found == 0) {
         return true;
     }
-    b->items = ARENA_ARRAY(b->a, saga_item, found);
-    if (b->items == NULL) {
+    pick *picks = ARENA_ARRAY(b->a, pick, found);
+    b->items = ARENA_ARRAY(b->a, saga_item, found < b->from.limit ? found : b->from.limit);
+    if (picks == NULL || b->items == NULL) {
         return err_no_memory(e, "the batch");
     }
     for (int16_t i = 0; i < k.n; i++) {
@@ -137,12 +145,16 @@ static bool read_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
         for (int16_t i = 0; i < k.n && b->n < b->from.limit; i++) {
             const lane *l = &k.of[i];
             if (nth < l->n) {
-                saga_row_read(l->rows, l->first + nth, &b->items[b->n]);
-                b->items[b->n++].epoch++; // the epoch of this claim
+                const size_t row = l->first + nth;
+                picks[b->n++] = (pick){db_get_uuid(l->rows, row, 0), l->rows, row};
             }
         }
     }
-    qsort(b->items, b->n, sizeof b->items[0], by_payout);
+    qsort(picks, b->n, sizeof picks[0], by_payout);
+    for (size_t i = 0; i < b->n; i++) {
+        saga_row_read(picks[i].rows, picks[i].row, &b->items[i]);
+        b->items[i].epoch++; // the epoch of this claim
+    }
     return true;
 }
 
