@@ -6,16 +6,11 @@
 #include "base/metrics.h"
 #include "domain/machine.h"
 #include "domain/milestone.h"
-#include "store/payments_sql.h"
 
 enum {
     WAIT_MAX_MS = 30000,
     // The answer is made so long before the deadline of the call, or a quarter of it before when that is less.
-    MARGIN_MS = 250,
-    COLUMN_STEP = PAYOUT_VIEW_COLUMNS,
-    COLUMN_STATE,
-    COLUMN_OUTLOOK,
-    COLUMN_HOLD
+    MARGIN_MS = 250
 };
 
 // One call. Lives in its arena.
@@ -33,15 +28,14 @@ static awaiting *of(payout_await *wait) {
 
 // --- A look ------------------------------------------------------------------------------------------------------------
 
-static void judge(const connections *k, awaiting *x, const db_rows *rows, size_t i, arena *a) {
-    saga s = {.step = (saga_step)db_get_i16(rows, i, COLUMN_STEP),
-              .state = (saga_state)db_get_i16(rows, i, COLUMN_STATE),
-              .outlook = (saga_state)db_get_i16(rows, i, COLUMN_OUTLOOK)};
-    s.hold[0] = db_get_str(rows, i, COLUMN_HOLD).len > 0 ? '!' : '\0';
+static void judge(const connections *k, awaiting *x, const payout_standing *at, arena *a) {
+    saga s = {.step = (saga_step)at->step,
+              .state = (saga_state)at->state,
+              .outlook = (saga_state)at->outlook};
+    s.hold[0] = at->held ? '!' : '\0';
     x->said = milestone_judge(x->until, &s);
     x->wait.over = x->said != MILESTONE_AHEAD;
-    const payout_view row = payout_view_read(rows, i);
-    x->wait.answer = payout_from_row(k, &row, a);
+    x->wait.answer = payout_from_row(k, &at->view, a);
 }
 
 typedef struct look {
@@ -52,22 +46,22 @@ typedef struct look {
 } look;
 
 // A payout of another merchant is none.
-static void take_rows(const look *l, const db_rows *rows, const map *by_id, arena *a) {
+static void take_all(const look *l, const map *by_id, arena *a) {
     for (size_t w = 0; w < l->n; w++) {
         awaiting *x = of(l->waits[w]);
-        const size_t row = (size_t)(uintptr_t)map_get(by_id, x->wait.payout_id);
+        const payout_standing *at = map_get(by_id, x->wait.payout_id);
         x->wait.over = true;
         x->wait.answer = NULL;
-        if (row > 0 && str_eq(db_get_str(rows, row - 1, 1), str_of(x->m->id))) {
-            judge(l->k, x, rows, row - 1, a);
+        if (at != NULL && str_eq(at->view.merchant_id, str_of(x->m->id))) {
+            judge(l->k, x, at, a);
         }
     }
 }
 
 static bool look_tx(db_conn *c, arena *a, void *arg, err *e) {
     const look *l = arg;
-    db_rows *rows = NULL;
-    db_params *p = db_params_create(a);
+    payout_standing *found = NULL;
+    size_t n = 0;
     uuid *ids = ARENA_ARRAY(a, uuid, l->n);
     if (ids == NULL) {
         return out_of_memory(e);
@@ -75,16 +69,14 @@ static bool look_tx(db_conn *c, arena *a, void *arg, err *e) {
     for (size_t i = 0; i < l->n; i++) {
         ids[i] = l->waits[i]->payout_id;
     }
-    db_i64(p, l->book_id);
-    db_uuid_array(p, ids, l->n);
-    if (!db_exec(c, payments_stmt(SQL_PAYOUT_AWAITED), p, a, &rows, NULL, e)) {
+    if (!payouts_standing(c, l->book_id, ids, l->n, &found, &n, a, e)) {
         return false;
     }
-    map *by_id = map_create(db_count(rows) + 1, db_count(rows) + 1);
-    for (size_t i = 0; i < db_count(rows); i++) {
-        MUST(map_put(by_id, db_get_uuid(rows, i, 0), (void *)(uintptr_t)(i + 1)));
+    map *by_id = map_create(n + 1, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        MUST(map_put(by_id, found[i].view.payout_id, &found[i]));
     }
-    take_rows(l, rows, by_id, a);
+    take_all(l, by_id, a);
     map_destroy(by_id);
     return true;
 }

@@ -6,14 +6,12 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "domain/rules.h"
-#include "store/payments_sql.h"
 
 enum {
     WATCH_READ_TIMEOUT_MS = 5000,
     WATCH_ROUND_MAX = 64u << 20,
     WATCH_MESSAGE_MAX = 500,
-    WATCH_OPEN_MAX = 1000000,             // unfinished payouts to wait for
-    COLUMN_POSITION = PAYOUT_VIEW_COLUMNS // after the payout's columns
+    WATCH_OPEN_MAX = 1000000, // unfinished payouts to wait for
 };
 
 typedef struct watch {
@@ -86,9 +84,9 @@ static void note_state(watch *w, uuid id, Payments__V1__PayoutState state) {
 // --- Present states --------------------------------------------------------------------------------------------------
 
 // An unknown named payout is reported at once, not waited for.
-static bool all_were_found(const watch *w, const db_rows *rows, err *e) {
-    for (size_t i = 0; i < db_count(rows); i++) {
-        (void)map_remove(w->named, db_get_uuid(rows, i, 0));
+static bool all_were_found(const watch *w, const payout_view *rows, size_t n, err *e) {
+    for (size_t i = 0; i < n; i++) {
+        (void)map_remove(w->named, rows[i].payout_id);
     }
     char missing[UUID_TEXT_LEN + 1] = "";
     map_iter it = map_begin(w->named);
@@ -102,43 +100,29 @@ static bool all_were_found(const watch *w, const db_rows *rows, err *e) {
                                                "the merchant has no payout %s", missing);
 }
 
-static bool read_rows(const watch *w, db_conn *c, arena *a, db_rows **rows, err *e) {
-    db_params *p = db_params_create(a);
-    db_i64(p, w->m->book_id);
-    db_text(p, str_of(w->m->id));
-    if (w->all) {
-        db_i64(p, (int64_t)WATCH_MAX);
-    } else {
-        db_uuid_array(p, w->ids, w->n_ids);
-    }
-    return db_exec(c, payments_stmt(w->all ? SQL_PAYOUT_OPEN : SQL_PAYOUT_WATCHED), p, a, rows,
-                   NULL, e);
-}
-
-static Payments__V1__Payout *payout_of(const watch *w, const db_rows *rows, size_t i, arena *a) {
-    const payout_view row = payout_view_read(rows, i);
-    return payout_from_row(w->s->o.connections, &row, a);
-}
-
 // The rows and the feed's position are of one moment. Without rows an earlier position is as good: the feed tells later payouts.
 static bool stand_tx(db_conn *c, arena *a, void *arg, err *e) {
     watch *w = arg;
-    db_rows *rows = NULL;
+    payout_view *rows = NULL;
+    size_t n = 0;
+    int64_t position = 0;
     feed_ends ends;
-    if (!feed_look(c, w->m->book_id, &ends, a, e) || !read_rows(w, c, a, &rows, e) ||
-        (!w->all && !all_were_found(w, rows, e))) {
+    if (!feed_look(c, w->m->book_id, &ends, a, e) ||
+        !payouts_at_feed(c, w->m->book_id, str_of(w->m->id), w->all ? NULL : w->ids,
+                         w->all ? WATCH_MAX : w->n_ids, &rows, &n, &position, a, e) ||
+        (!w->all && !all_were_found(w, rows, n, e))) {
         return false;
     }
-    w->seen = db_count(rows) > 0 ? db_get_i64(rows, 0, COLUMN_POSITION) : ends.head;
-    w->payouts = ARENA_ARRAY(a, Payments__V1__Payout *, db_count(rows) + 1);
-    w->n_payouts = db_count(rows);
+    w->seen = n > 0 ? position : ends.head;
+    w->payouts = ARENA_ARRAY(a, Payments__V1__Payout *, n + 1);
+    w->n_payouts = n;
     if (w->payouts == NULL) {
         return out_of_memory(e);
     }
     map_clear(w->open);
     for (size_t i = 0; i < w->n_payouts; i++) {
-        w->payouts[i] = payout_of(w, rows, i, a);
-        note_state(w, db_get_uuid(rows, i, 0), w->payouts[i]->state);
+        w->payouts[i] = payout_from_row(w->s->o.connections, &rows[i], a);
+        note_state(w, rows[i].payout_id, w->payouts[i]->state);
     }
     return true;
 }
@@ -169,7 +153,7 @@ static void leave_out_others(const watch *w, feed_page *page) {
 }
 
 static bool read_payouts(const watch *w, db_conn *c, const feed_page *page, arena *a,
-                         db_rows **rows, err *e) {
+                         payout_view **rows, size_t *n_rows, err *e) {
     map *seen = map_create(page->n + 1, page->n + 1);
     uuid *ids = ARENA_ARRAY(a, uuid, page->n + 1);
     size_t n = 0;
@@ -184,11 +168,7 @@ static bool read_payouts(const watch *w, db_conn *c, const feed_page *page, aren
     if (ids == NULL) {
         return out_of_memory(e);
     }
-    db_params *p = db_params_create(a);
-    db_i64(p, w->m->book_id);
-    db_text(p, str_of(w->m->id));
-    db_uuid_array(p, ids, n);
-    return db_exec(c, payments_stmt(SQL_PAYOUT_GET_MANY), p, a, rows, NULL, e);
+    return payouts_of_ids(c, w->m->book_id, str_of(w->m->id), ids, n, rows, n_rows, a, e);
 }
 
 // The payout after a change, as far as the feed tells; the other fields are present ones.
@@ -206,12 +186,13 @@ static Payments__V1__Payout *as_changed(Payments__V1__Payout *now, const feed_ch
     return then;
 }
 
-static bool take_page(watch *w, feed_page *page, const db_rows *rows, arena *a, err *e) {
-    map *by_id = map_create(db_count(rows) + 1, db_count(rows) + 1);
+static bool take_page(watch *w, feed_page *page, const payout_view *rows, size_t n_rows, arena *a,
+                      err *e) {
+    map *by_id = map_create(n_rows + 1, n_rows + 1);
     size_t n = 0;
     w->payouts = ARENA_ARRAY(a, Payments__V1__Payout *, page->n + 1);
-    for (size_t i = 0; i < db_count(rows); i++) {
-        MUST(map_put(by_id, db_get_uuid(rows, i, 0), payout_of(w, rows, i, a)));
+    for (size_t i = 0; i < n_rows; i++) {
+        MUST(map_put(by_id, rows[i].payout_id, payout_from_row(w->s->o.connections, &rows[i], a)));
     }
     for (size_t i = 0; w->payouts != NULL && i < page->n; i++) {
         const feed_change *change = &page->changes[i];
@@ -229,12 +210,14 @@ static bool take_page(watch *w, feed_page *page, const db_rows *rows, arena *a, 
 
 static bool more(void *owner, db_conn *c, feed_page *page, arena *a, err *e) {
     watch *w = owner;
-    db_rows *rows = NULL;
+    payout_view *rows = NULL;
+    size_t n_rows = 0;
     leave_out_others(w, page);
     if (page->n == 0) {
         return true;
     }
-    if (!read_payouts(w, c, page, a, &rows, e) || !take_page(w, page, rows, a, e)) {
+    if (!read_payouts(w, c, page, a, &rows, &n_rows, e) ||
+        !take_page(w, page, rows, n_rows, a, e)) {
         return false;
     }
     for (size_t i = 0; w->until_terminal && i < page->n; i++) {

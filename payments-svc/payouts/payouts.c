@@ -63,6 +63,75 @@ bool payout_place_of(db_conn *c, int64_t book_id, uuid payout_id, payout_place *
     return true;
 }
 
+// --- Several payouts -------------------------------------------------------------------------------------------------
+
+static bool read_views(const db_rows *rows, payout_view **out, size_t *n, arena *a, err *e) {
+    *n = db_count(rows);
+    *out = ARENA_ARRAY(a, payout_view, *n + 1);
+    if (*out == NULL) {
+        return err_no_memory(e, "the answer");
+    }
+    for (size_t i = 0; i < *n; i++) {
+        (*out)[i] = payout_view_read(rows, i);
+    }
+    return true;
+}
+
+bool payouts_of_ids(db_conn *c, int64_t book_id, str merchant_id, const uuid *ids, size_t n,
+                    payout_view **out, size_t *n_out, arena *a, err *e) {
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_text(p, merchant_id);
+    db_uuid_array(p, ids, n);
+    return db_exec(c, payments_stmt(SQL_PAYOUT_GET_MANY), p, a, &rows, NULL, e) &&
+           read_views(rows, out, n_out, a, e);
+}
+
+bool payouts_at_feed(db_conn *c, int64_t book_id, str merchant_id, const uuid *ids, size_t n,
+                     payout_view **out, size_t *n_out, int64_t *position, arena *a, err *e) {
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_text(p, merchant_id);
+    if (ids == NULL) {
+        db_i64(p, (int64_t)n);
+    } else {
+        db_uuid_array(p, ids, n);
+    }
+    if (!db_exec(c, payments_stmt(ids == NULL ? SQL_PAYOUT_OPEN : SQL_PAYOUT_WATCHED), p, a, &rows,
+                 NULL, e) ||
+        !read_views(rows, out, n_out, a, e)) {
+        return false;
+    }
+    *position = *n_out > 0 ? db_get_i64(rows, 0, PAYOUT_VIEW_COLUMNS) : 0;
+    return true;
+}
+
+bool payouts_standing(db_conn *c, int64_t book_id, const uuid *ids, size_t n, payout_standing **out,
+                      size_t *n_out, arena *a, err *e) {
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_uuid_array(p, ids, n);
+    if (!db_exec(c, payments_stmt(SQL_PAYOUT_AWAITED), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    *n_out = db_count(rows);
+    *out = ARENA_ARRAY(a, payout_standing, *n_out + 1);
+    if (*out == NULL) {
+        return err_no_memory(e, "the answer");
+    }
+    for (size_t i = 0; i < *n_out; i++) {
+        (*out)[i] = (payout_standing){.view = payout_view_read(rows, i),
+                                      .step = db_get_i16(rows, i, PAYOUT_VIEW_COLUMNS),
+                                      .state = db_get_i16(rows, i, PAYOUT_VIEW_COLUMNS + 1),
+                                      .outlook = db_get_i16(rows, i, PAYOUT_VIEW_COLUMNS + 2),
+                                      .held = db_get_str(rows, i, PAYOUT_VIEW_COLUMNS + 3).len > 0};
+    }
+    return true;
+}
+
 bool payouts_owners(db_conn *c, int64_t book_id, const uuid *ids, size_t n, payout_owner **out,
                     size_t *n_out, arena *a, err *e) {
     db_rows *rows = NULL;

@@ -39,6 +39,27 @@ typedef struct payout_place {
 bool payout_place_of(db_conn *c, int64_t book_id, uuid payout_id, payout_place *out, bool *found,
                      arena *a, err *e) WARN_UNUSED;
 
+// Payouts of a merchant by their ids, each id once; those that there are, in any order.
+bool payouts_of_ids(db_conn *c, int64_t book_id, str merchant_id, const uuid *ids, size_t n,
+                    payout_view **out, size_t *n_out, arena *a, err *e) WARN_UNUSED;
+// Payouts of a merchant, and the position of the book's feed at the same moment: those of ids or, without ids, up to n that have not ended.
+// *position is 0 when there are none.
+bool payouts_at_feed(db_conn *c, int64_t book_id, str merchant_id, const uuid *ids, size_t n,
+                     payout_view **out, size_t *n_out, int64_t *position, arena *a,
+                     err *e) WARN_UNUSED;
+
+// How far a payout has come.
+typedef struct payout_standing {
+    payout_view view;
+    int step;    // saga_step
+    int state;   // saga_state; of a held payout the one before
+    int outlook; // saga_state
+    bool held;
+} payout_standing;
+// Of payouts of a book, whichever merchant's: those that there are, in any order.
+bool payouts_standing(db_conn *c, int64_t book_id, const uuid *ids, size_t n, payout_standing **out,
+                      size_t *n_out, arena *a, err *e) WARN_UNUSED;
+
 typedef struct payout_owner {
     uuid payout_id;
     str merchant_id;
