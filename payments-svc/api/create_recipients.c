@@ -11,7 +11,7 @@
 #include "command/audit.h"
 #include "command/idempotency.h"
 #include "formats/nacha/nacha_text.h"
-#include "store/written_by.h"
+#include "parties/recipients.h"
 
 // The memory of the transaction is not the call's: a try that is repeated takes its memory once more.
 enum { RACES_MAX = 8, RECIPIENTS_ARENA_MAX = 256u << 20 };
@@ -21,7 +21,7 @@ typedef struct new_recipient {
     const char *path;
     idem_entry entry;
     uuid id;
-    str name_sealed, account_sealed;
+    recipient_new row;
     str answer; // packed: it names the recipient, so entry.answer is this, sealed
     // An earlier one of this call with the same key: if the key is new, its answer is this one's.
     const struct new_recipient *same_key;
@@ -90,14 +90,6 @@ static bool recipient_validate(const merchant *m, const Payments__V1__NewRecipie
 
 // --- Sealing ---------------------------------------------------------------------------------------------------------
 
-static bool seal_field(payments_service *s, int64_t book_id, const new_recipient *it,
-                       const char *field, str plain, arena *a, str *sealed, err *e) {
-    char id[UUID_TEXT_LEN + 1], aad[128];
-    uuid_format(it->id, id);
-    const int len = snprintf(aad, sizeof aad, "recipient|%s|%" PRId64 "|%s", field, book_id, id);
-    return crypto_seal(s->o.keys, (str){aad, (size_t)len}, plain, a, sealed, e);
-}
-
 // Where the sealed answer of a key belongs. The key comes last: it alone may hold a bar.
 static str answer_aad(const recipient_batch *b, const new_recipient *it, arena *a) {
     const str merchant_id = it->entry.merchant_id, key = it->entry.key;
@@ -126,12 +118,6 @@ static bool open_answers(const recipient_batch *b, arena *a, err *e) {
     return ok;
 }
 
-// The last four characters, so that a person can tell accounts apart; of a very short number only the last one.
-static str last4(str account) {
-    const size_t n = account.len > 4 ? 4 : 1;
-    return (str){account.ptr + account.len - n, n};
-}
-
 static Payments__V1__Recipient *recipient_answer(const recipient_batch *b, const new_recipient *it,
                                                  int64_t now_us, arena *a) {
     Payments__V1__Recipient *r = ARENA_NEW(a, Payments__V1__Recipient);
@@ -145,7 +131,8 @@ static Payments__V1__Recipient *recipient_answer(const recipient_batch *b, const
     r->holder_type = it->wanted->holder_type;
     r->currency = it->wanted->bank_account->currency;
     r->routing_code = it->wanted->bank_account->routing_code;
-    r->account_last4 = pb_text(a, last4(str_of(it->wanted->bank_account->account_number)));
+    r->account_last4 =
+        pb_text(a, recipient_last4(str_of(it->wanted->bank_account->account_number)));
     return r;
 }
 
@@ -153,33 +140,20 @@ static bool prepare_new(const recipient_batch *b, new_recipient *it, int64_t now
                         err *e) {
     Payments__V1__CreateRecipientResponse answer = PAYMENTS__V1__CREATE_RECIPIENT_RESPONSE__INIT;
     it->id = uuid_v7(clock_system());
-    if (!seal_field(b->s, b->m->book_id, it, "name", str_of(it->wanted->name), a, &it->name_sealed,
-                    e) ||
-        !seal_field(b->s, b->m->book_id, it, "account",
-                    str_of(it->wanted->bank_account->account_number), a, &it->account_sealed, e)) {
+    const Payments__V1__BankAccount *account = it->wanted->bank_account;
+    it->row = (recipient_new){.recipient_id = it->id,
+                              .holder_type = (int)it->wanted->holder_type,
+                              .account_type = (int)account->account_type,
+                              .currency = str_of(account->currency),
+                              .routing_code = str_of(account->routing_code),
+                              .account_number = str_of(account->account_number),
+                              .name = str_of(it->wanted->name)};
+    if (!recipient_seal(b->s->o.keys, b->m->book_id, &it->row, a, e)) {
         return false;
     }
     answer.recipient = recipient_answer(b, it, now_us, a);
     it->answer = pb_pack(a, &answer.base, e);
     return it->answer.ptr != NULL && seal_answer(b, it, a, e);
-}
-
-static void copy_recipient(db_copy *w, const recipient_batch *b, const new_recipient *it, str actor,
-                           int64_t now_us) {
-    const Payments__V1__BankAccount *account = it->wanted->bank_account;
-    db_copy_row(w);
-    db_copy_i64(w, b->m->book_id);
-    db_copy_uuid(w, it->id);
-    db_copy_text(w, str_of(b->m->id));
-    db_copy_i16(w, (int16_t)it->wanted->holder_type);
-    db_copy_i16(w, (int16_t)account->account_type);
-    db_copy_text(w, str_of(account->currency));
-    db_copy_text(w, str_of(account->routing_code));
-    db_copy_text(w, last4(str_of(account->account_number)));
-    db_copy_bytes(w, it->name_sealed.ptr, it->name_sealed.len);
-    db_copy_bytes(w, it->account_sealed.ptr, it->account_sealed.len);
-    db_copy_time(w, now_us);
-    written_by_copy(w, b->by, actor);
 }
 
 // New, valid, and the first of its key: to be written.
@@ -192,25 +166,18 @@ static bool look_up(const recipient_batch *b, db_conn *c, arena *a, err *e) {
                        e);
 }
 
-static bool copy_fresh(db_conn *c, const recipient_batch *b, int64_t now_us, arena *a, err *e) {
-    const char *actor = actor_text(b->by, a);
-    if (actor == NULL) {
+static bool write_fresh(db_conn *c, const recipient_batch *b, int64_t now_us, arena *a, err *e) {
+    recipient_new *rows = ARENA_ARRAY(a, recipient_new, b->n);
+    size_t n = 0;
+    if (rows == NULL) {
         return out_of_memory(e);
-    }
-    db_copy *w = db_copy_begin(
-        c, "recipient",
-        "book_id, recipient_id, merchant_id, holder_type, account_type, currency, routing_code, "
-        "account_last4, name_sealed, account_sealed, created_at, actor, request_id, trace_id",
-        14, e);
-    if (w == NULL) {
-        return false;
     }
     for (size_t i = 0; i < b->n; i++) {
         if (is_fresh(&b->items[i])) {
-            copy_recipient(w, b, &b->items[i], str_of(actor), now_us);
+            rows[n++] = b->items[i].row;
         }
     }
-    return db_copy_end(w, NULL, e);
+    return recipients_write(c, b->m->book_id, str_of(b->m->id), rows, n, b->by, now_us, a, e);
 }
 
 // Their ids ascend, as they are made in this order.
@@ -254,7 +221,7 @@ static bool recipients_tx(db_conn *c, arena *a, void *arg, err *e) {
     if (n_fresh == 0) {
         return true;
     }
-    return copy_fresh(c, b, now_us, a, e) && audit_fresh(c, b, n_fresh, now_us, a, e) &&
+    return write_fresh(c, b, now_us, a, e) && audit_fresh(c, b, n_fresh, now_us, a, e) &&
            idem_insert(c, b->m->book_id, IDEM_RECIPIENT, fresh, n_fresh, now_us, e);
 }
 

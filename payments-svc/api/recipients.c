@@ -1,10 +1,8 @@
 // RecipientService: the recipients of payouts. Registration is in create_recipients.c.
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "api/service_internal.h"
-#include "store/payments_sql.h"
+#include "parties/recipients.h"
 
 typedef struct recipient_read {
     payments_service *s;
@@ -13,51 +11,43 @@ typedef struct recipient_read {
     Payments__V1__Recipient *found;
 } recipient_read;
 
-// Reads a row of RECIPIENT_COLUMNS (store/payments_sql.c).
-static Payments__V1__Recipient *recipient_without_name(const db_rows *rows, size_t i, arena *a) {
+static Payments__V1__Recipient *recipient_without_name(const recipient_view *v, arena *a) {
     Payments__V1__Recipient *out = ARENA_NEW(a, Payments__V1__Recipient);
     payments__v1__recipient__init(out);
-    out->recipient_id = uuid_text(a, db_get_uuid(rows, i, 0));
-    out->merchant_id = pb_text(a, db_get_str(rows, i, 1));
-    out->holder_type = (Payments__V1__HolderType)db_get_i16(rows, i, 2);
-    out->currency = pb_text(a, db_get_str(rows, i, 3));
-    out->routing_code = pb_text(a, db_get_str(rows, i, 4));
-    out->account_last4 = pb_text(a, db_get_str(rows, i, 5));
-    out->create_time = pb_time(a, db_get_time(rows, i, 7));
+    out->recipient_id = uuid_text(a, v->recipient_id);
+    out->merchant_id = pb_text(a, v->merchant_id);
+    out->holder_type = (Payments__V1__HolderType)v->holder_type;
+    out->currency = pb_text(a, v->currency);
+    out->routing_code = pb_text(a, v->routing_code);
+    out->account_last4 = pb_text(a, v->account_last4);
+    out->create_time = pb_time(a, v->created_us);
     return out;
 }
 
 // The same with the name. NULL when the name cannot be opened.
-static Payments__V1__Recipient *recipient_from_row(const payments_service *s, const merchant *m,
-                                                   const db_rows *rows, size_t i, arena *a,
-                                                   err *e) {
-    const uuid of = db_get_uuid(rows, i, 0);
-    char aad[128], id[UUID_TEXT_LEN + 1];
+static Payments__V1__Recipient *recipient_with_name(const payments_service *s, const merchant *m,
+                                                    const recipient_view *v, arena *a, err *e) {
     str name = {0};
-    uuid_format(of, id);
-    const int len = snprintf(aad, sizeof aad, "recipient|name|%" PRId64 "|%s", m->book_id, id);
-    if (!crypto_open(s->o.keys, (str){aad, (size_t)len}, db_get_str(rows, i, 6), a, &name, e)) {
+    if (!recipient_name(s->o.keys, m->book_id, v, a, &name, e)) {
         return NULL;
     }
-    Payments__V1__Recipient *out = recipient_without_name(rows, i, a);
+    Payments__V1__Recipient *out = recipient_without_name(v, a);
     out->name = pb_text(a, name);
     return out;
 }
+
 static bool recipient_tx(db_conn *c, arena *a, void *arg, err *e) {
     recipient_read *r = arg;
-    db_rows *rows = NULL;
-    db_params *p = db_params_create(a);
-    db_i64(p, r->m->book_id);
-    db_uuid(p, r->id);
-    db_text(p, str_of(r->m->id));
-    if (!db_exec(c, payments_stmt(SQL_RECIPIENT_GET), p, a, &rows, NULL, e)) {
+    recipient_view view;
+    bool found = false;
+    if (!recipient_find(c, r->m->book_id, str_of(r->m->id), r->id, &view, &found, a, e)) {
         return false;
     }
-    if (db_count(rows) == 0) {
+    if (!found) {
         return err_set_field(e, ERR_NOT_FOUND, "RECIPIENT_NOT_FOUND", "recipient_id",
                              "the merchant has no such recipient");
     }
-    r->found = recipient_from_row(r->s, r->m, rows, 0, a, e);
+    r->found = recipient_with_name(r->s, r->m, &view, a, e);
     return r->found != NULL;
 }
 
@@ -96,16 +86,11 @@ typedef struct recipient_list {
 
 static bool list_tx(db_conn *c, arena *a, void *arg, err *e) {
     recipient_list *l = arg;
-    db_rows *rows = NULL;
-    db_params *p = db_params_create(a);
-    db_i64(p, l->m->book_id);
-    db_text(p, str_of(l->m->id));
-    db_uuid(p, l->before);
-    db_i64(p, l->size + 1);
-    if (!db_exec(c, payments_stmt(SQL_RECIPIENT_LIST), p, a, &rows, NULL, e)) {
+    recipient_view *views = NULL;
+    if (!recipients_list(c, l->m->book_id, str_of(l->m->id), l->before, l->size + 1, &views, &l->n,
+                         a, e)) {
         return false;
     }
-    l->n = db_count(rows);
     l->out = ARENA_ARRAY(a, Payments__V1__Recipient *, l->n + 1);
     if (l->out == NULL) {
         return out_of_memory(e);
@@ -113,11 +98,11 @@ static bool list_tx(db_conn *c, arena *a, void *arg, err *e) {
     for (size_t i = 0; i < l->n && (int64_t)i < l->size; i++) {
         err unread = {0};
         // A recipient that cannot be opened hides no other: only its name is missing.
-        l->out[i] = recipient_from_row(l->s, l->m, rows, i, a, &unread);
+        l->out[i] = recipient_with_name(l->s, l->m, &views[i], a, &unread);
         if (l->out[i] == NULL) {
-            l->out[i] = recipient_without_name(rows, i, a);
+            l->out[i] = recipient_without_name(&views[i], a);
         }
-        l->last = db_get_uuid(rows, i, 0);
+        l->last = views[i].recipient_id;
     }
     return true;
 }

@@ -9,6 +9,7 @@
 #include "feed/feed.h"
 #include "imports/imports.h"
 #include "intake/intake.h"
+#include "parties/merchants.h"
 #include "payments/v1/case_service.pb-c.h"
 #include "payments/v1/common.pb-c.h"
 #include "payments/v1/connection_service.pb-c.h"
@@ -17,7 +18,6 @@
 #include "payments/v1/recipient_service.pb-c.h"
 #include "payments/v1/submission_service.pb-c.h"
 #include "payouts/payouts.h"
-#include "store/merchant_store.h"
 
 enum { BULK_MAX = 10000, PAGE_DEFAULT = 100, PAGE_MAX = 1000, WATCH_MAX = 10000 };
 

@@ -13,7 +13,7 @@
 #include "db/db.h"
 #include "jobs/jobs.h"
 #include "ledger/accounts.h"
-#include "store/merchant_store.h"
+#include "parties/merchants.h"
 
 typedef enum deposit_state {
     DEPOSIT_PENDING = 1,  // the ledger may have it or not

@@ -7,8 +7,8 @@
 #include "crypto/crypto.h"
 #include "db/db.h"
 #include "intake/intake.h"
+#include "parties/merchants.h"
 #include "payout_file/payout_file.h"
-#include "store/merchant_store.h"
 
 // payments.v1.ImportState
 typedef enum import_state {

@@ -15,7 +15,7 @@
 #include "crypto/crypto.h"
 #include "db/db.h"
 #include "domain/rules.h"
-#include "store/merchant_store.h"
+#include "parties/merchants.h"
 
 enum { INTAKE_REQUEST_MAX = 10000 }; // payouts per submission
 

@@ -1,7 +1,7 @@
 // Merchants: rows that never change, kept in memory once read. Their default connections do change, and are read again when they are too
 // old.
-#ifndef STORE_MERCHANT_STORE_H
-#define STORE_MERCHANT_STORE_H
+#ifndef PARTIES_MERCHANTS_H
+#define PARTIES_MERCHANTS_H
 
 #include "authz/actor.h"
 #include "db/db.h"

@@ -1,4 +1,4 @@
-#include "store/merchant_store.h"
+#include "parties/merchants.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include "base/crash.h"
 #include "base/log.h"
 #include "base/map.h"
-#include "store/payments_sql.h"
+#include "parties/parties_sql.h"
 #include "store/written_by.h"
 
 enum { MERCHANTS_KEPT_MAX = 1000000, DEFAULTS_READ_MS = 1000 };
@@ -104,7 +104,7 @@ static bool find_in_db(db_conn *c, arena *a, void *arg, err *e) {
     db_params *p = db_params_create(a);
     db_text(p, args->id);
     db_rows *rows = NULL;
-    if (!db_exec(c, payments_stmt(SQL_MERCHANT_GET), p, a, &rows, NULL, e)) {
+    if (!db_exec(c, parties_sql(PARTIES_SQL_MERCHANT_GET), p, a, &rows, NULL, e)) {
         return false;
     }
     args->found = db_count(rows) == 1;
@@ -221,7 +221,7 @@ static bool first_in_db(db_conn *c, arena *a, void *arg, err *e) {
     db_i64(p, args->m->book_id);
     db_text(p, str_of(args->m->id));
     db_rows *rows = NULL;
-    if (!db_exec(c, payments_stmt(SQL_MERCHANT_CONNECTION_FIRST), p, a, &rows, NULL, e)) {
+    if (!db_exec(c, parties_sql(PARTIES_SQL_MERCHANT_CONNECTION_FIRST), p, a, &rows, NULL, e)) {
         return false;
     }
     *args->out = (merchant_defaults){0};
@@ -261,7 +261,7 @@ static void name_defaults(db_params *p, const write_args *w) {
 }
 
 // *n: how many rails have another one now.
-static bool write_defaults(db_conn *c, arena *a, payments_sql which, const write_args *w,
+static bool write_defaults(db_conn *c, arena *a, parties_sql_id which, const write_args *w,
                            int64_t *n, err *e) {
     const char *actor = actor_text(w->by, a);
     db_params *p = db_params_create(a);
@@ -272,7 +272,7 @@ static bool write_defaults(db_conn *c, arena *a, payments_sql which, const write
     name_defaults(p, w);
     db_text(p, str_of(actor));
     db_time(p, w->at_us);
-    return w->defaults->n == 0 || db_exec(c, payments_stmt(which), p, a, NULL, n, e);
+    return w->defaults->n == 0 || db_exec(c, parties_sql(which), p, a, NULL, n, e);
 }
 
 static bool write_also(db_conn *c, const write_args *w, arena *a, err *e) {
@@ -286,7 +286,7 @@ static bool change_in_db(db_conn *c, arena *a, void *arg, err *e) {
     name_defaults(p, w);
     db_i64(p, MERCHANT_CHANGES_MAX);
     db_time(p, w->at_us - DAY_US);
-    if (!db_exec(c, payments_stmt(SQL_MERCHANT_CONNECTION_MANY), p, a, &many, NULL, e)) {
+    if (!db_exec(c, parties_sql(PARTIES_SQL_MERCHANT_CONNECTION_MANY), p, a, &many, NULL, e)) {
         return false;
     }
     if (db_count(many) > 0) {
@@ -299,7 +299,7 @@ static bool change_in_db(db_conn *c, arena *a, void *arg, err *e) {
         return false;
     }
     int64_t n = 0;
-    return write_defaults(c, a, SQL_MERCHANT_CONNECTION_CHANGE, arg, &n, e) &&
+    return write_defaults(c, a, PARTIES_SQL_MERCHANT_CONNECTION_CHANGE, arg, &n, e) &&
            (n == 0 || write_also(c, w, a, e));
 }
 
@@ -336,9 +336,10 @@ static bool insert_in_db(db_conn *c, arena *a, void *arg, err *e) {
     db_time(row, m->created_us);
     written_by_params(row, w->by, a);
     int64_t n = 0;
-    return db_exec(c, payments_stmt(SQL_MERCHANT_BOOK_INSERT), book, a, NULL, NULL, e) &&
-           db_exec(c, payments_stmt(SQL_MERCHANT_INSERT), row, a, NULL, NULL, e) &&
-           write_defaults(c, a, SQL_MERCHANT_CONNECTION_INSERT, w, &n, e) && write_also(c, w, a, e);
+    return db_exec(c, parties_sql(PARTIES_SQL_MERCHANT_BOOK_INSERT), book, a, NULL, NULL, e) &&
+           db_exec(c, parties_sql(PARTIES_SQL_MERCHANT_INSERT), row, a, NULL, NULL, e) &&
+           write_defaults(c, a, PARTIES_SQL_MERCHANT_CONNECTION_INSERT, w, &n, e) &&
+           write_also(c, w, a, e);
 }
 
 bool merchant_insert(merchant_store *s, const merchant *m, const merchant_defaults *first,
@@ -363,7 +364,7 @@ static bool list_in_db(db_conn *c, arena *a, void *arg, err *e) {
     db_text(p, args->after);
     db_i64(p, args->limit);
     db_rows *rows = NULL;
-    if (!db_exec(c, payments_stmt(SQL_MERCHANT_LIST), p, a, &rows, NULL, e)) {
+    if (!db_exec(c, parties_sql(PARTIES_SQL_MERCHANT_LIST), p, a, &rows, NULL, e)) {
         return false;
     }
     args->n = db_count(rows);
