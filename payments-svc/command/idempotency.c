@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "store/payments_sql.h"
+#include "command/idempotency_sql.h"
 
 static const char PURPOSE[] = "idempotency.request";
 enum { CONTENT_PARTS = 3 };
@@ -96,9 +96,9 @@ bool idem_lookup(db_conn *c, const crypto_keyring *keys, int64_t book_id, idem_o
         db_uuid_array(p, intents, n);
     }
     db_rows *rows = NULL;
-    const payments_sql how =
-        op == IDEM_PAYOUT ? SQL_IDEMPOTENCY_LOOKUP_PAYOUT : SQL_IDEMPOTENCY_LOOKUP;
-    if (!db_exec(c, payments_stmt(how), p, a, &rows, NULL, e)) {
+    const idempotency_sql_id how =
+        op == IDEM_PAYOUT ? IDEMPOTENCY_SQL_LOOKUP_PAYOUT : IDEMPOTENCY_SQL_LOOKUP;
+    if (!db_exec(c, idempotency_sql(how), p, a, &rows, NULL, e)) {
         return false;
     }
     for (size_t i = 0; i < db_count(rows); i++) {

@@ -11,12 +11,12 @@
 #include "cases/cases.h"
 #include "command/audit.h"
 #include "command/idempotency.h"
+#include "command/written_by.h"
 #include "deposits/deposits_internal.h"
 #include "deposits/deposits_sql.h"
 #include "domain/ids.h"
 #include "domain/rules.h"
 #include "receivables/receivables.h"
-#include "store/written_by.h"
 
 enum {
     RACES_MAX = 8,

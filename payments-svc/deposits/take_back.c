@@ -6,11 +6,11 @@
 #include "base/crash.h"
 #include "base/log.h"
 #include "command/audit.h"
+#include "command/written_by.h"
 #include "deposits/deposits_internal.h"
 #include "deposits/deposits_sql.h"
 #include "domain/ids.h"
 #include "receivables/receivables.h"
-#include "store/written_by.h"
 
 enum { OWED = 0, REPAID = 1, LEGS = 2 };
 

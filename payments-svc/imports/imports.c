@@ -7,9 +7,9 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "command/audit.h"
+#include "command/written_by.h"
 #include "domain/rules.h"
 #include "imports/imports_internal.h"
-#include "store/written_by.h"
 
 enum { RACES_MAX = 8, SHA256_LEN = 64 };
 

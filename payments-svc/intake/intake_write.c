@@ -3,11 +3,11 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "command/audit.h"
+#include "command/written_by.h"
 #include "domain/ids.h"
 #include "domain/machine.h"
 #include "feed/feed.h"
 #include "intake/intake_internal.h"
-#include "store/written_by.h"
 
 // A payout's creation time is in its id, to the millisecond: so a range of times is a range of ids.
 static int64_t created_us_of(uuid v7) {

@@ -10,8 +10,8 @@
 #include "base/crash.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "command/written_by.h"
 #include "parties/parties_sql.h"
-#include "store/written_by.h"
 
 enum { MERCHANTS_KEPT_MAX = 1000000, DEFAULTS_READ_MS = 1000 };
 static const int64_t DAY_US = (int64_t)24 * 3600 * 1000000;

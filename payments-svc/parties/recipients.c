@@ -3,8 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "command/written_by.h"
 #include "parties/parties_sql.h"
-#include "store/written_by.h"
 
 static recipient_view view_read(const db_rows *rows, size_t i) {
     return (recipient_view){.recipient_id = db_get_uuid(rows, i, 0),

@@ -48,27 +48,6 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
     [SQL_BOOK_HAS_MERCHANT] = {"book_has_merchant",
                                "SELECT book_id FROM merchant_book WHERE book_id BETWEEN $1 AND $1 "
                                "ORDER BY book_id LIMIT 1"},
-    // Looks up lists key by key, whatever the planner believes of the tables. A join, or = ANY in a cached plan, may read all of the book
-    // for a handful of keys.
-    [SQL_IDEMPOTENCY_LOOKUP] =
-        {"idempotency_lookup",
-         "SELECT u.n, i.request_hash, i.response, i.made, i.format "
-         "FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS u(merchant_id, key, n) "
-         "CROSS JOIN LATERAL (SELECT request_hash, response, made, format FROM idempotency "
-         "WHERE book_id = $1 AND merchant_id = u.merchant_id AND operation = $4 AND key = u.key "
-         "LIMIT 1) AS i"},
-    // A payout is found by the intent that its key makes. An older payout, whose row has no hash of the request, has a row of idempotency
-    // beside it. The second lookup runs only when the first has found nothing.
-    [SQL_IDEMPOTENCY_LOOKUP_PAYOUT] =
-        {"idempotency_lookup_payout",
-         "SELECT u.n, i.request_hash, i.response, i.made, i.format "
-         "FROM unnest($2::text[], $3::text[], $5::uuid[]) WITH ORDINALITY "
-         "AS u(merchant_id, key, intent, n) CROSS JOIN LATERAL ("
-         "SELECT request_hash, NULL::bytea AS response, payout_id AS made, 1::int2 AS format "
-         "FROM payout WHERE book_id = $1 AND intent_id = u.intent AND request_hash IS NOT NULL "
-         "UNION ALL SELECT request_hash, response, made, format FROM idempotency "
-         "WHERE book_id = $1 AND merchant_id = u.merchant_id AND operation = $4 AND key = u.key "
-         "LIMIT 1) AS i"},
     [SQL_PAYOUT_ACCEPTED] =
         {"payout_accepted",
          "SELECT p.* FROM (SELECT DISTINCT unnest($2::uuid[])) AS w(id) CROSS JOIN LATERAL "

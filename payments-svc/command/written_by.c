@@ -1,4 +1,4 @@
-#include "store/written_by.h"
+#include "command/written_by.h"
 
 void written_by_params(db_params *p, const actor_info *by, arena *a) {
     const char *actor = actor_text(by, a);

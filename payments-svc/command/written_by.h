@@ -1,6 +1,6 @@
 // Who wrote a row, in the row itself: its columns actor, request_id and trace_id.
-#ifndef STORE_WRITTEN_BY_H
-#define STORE_WRITTEN_BY_H
+#ifndef COMMAND_WRITTEN_BY_H
+#define COMMAND_WRITTEN_BY_H
 
 #include "authz/actor.h"
 #include "db/db.h"
