@@ -3,9 +3,9 @@
 
 #include "api/service_internal.h"
 #include "authz/authz.h"
+#include "books/books.h"
 #include "command/audit.h"
 #include "payments/v1/audit_service.pb-c.h"
-#include "store/books.h"
 
 enum { BOOKS_OF_MERCHANT = 2, METHOD_MAX = 200, SUBJECT_MAX = 200, REQUEST_MAX = 128 };
 

@@ -4,7 +4,6 @@
 #include "base/crash.h"
 #include "command/audit.h"
 #include "saga/orders.h"
-#include "store/payments_sql.h"
 
 enum { REASON_MAX = 500 };
 

@@ -13,7 +13,6 @@
 #include "payments/v1/case_service.pb-c.h"
 #include "rails/inbox_desk.h"
 #include "saga/orders.h"
-#include "store/payments_sql.h"
 #include "submissions/decide.h"
 
 static Payments__V1__Case *case_to_pb(const case_row *k, arena *a) {

@@ -4,12 +4,11 @@
 
 #include "api/service_internal.h"
 #include "base/assert.h"
+#include "books/books.h"
 #include "cases/cases.h"
 #include "payments/v1/inbox_service.pb-c.h"
 #include "rails/inbox_desk.h"
 #include "rails/inbox_mask.h"
-#include "store/books.h"
-#include "store/payments_sql.h"
 
 enum {
     CONTENT_READ_MAX = 16 * 1024 * 1024, // more is not opened to be shown

@@ -4,7 +4,6 @@
 #include "api/service_internal.h"
 #include "base/assert.h"
 #include "crypto/crypto.h"
-#include "store/books.h"
 
 enum { US_PER_S = 1000000, PAGE_HASH_LEN = 8, PAGE_POSITION_MAX = 64 };
 

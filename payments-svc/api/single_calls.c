@@ -1,8 +1,8 @@
 // SubmissionService for single calls: the attempts of a payout that is sent singly, in the words of submissions.
 #include "api/service_internal.h"
 #include "base/assert.h"
+#include "books/books.h"
 #include "domain/ids.h"
-#include "store/books.h"
 #include "submissions/single_call.h"
 
 bool pb_submission_state(const Payments__V1__ListSubmissionsRequest *r, size_t i, int *state,

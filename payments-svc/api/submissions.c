@@ -5,7 +5,7 @@
 #include "api/service_internal.h"
 #include "base/assert.h"
 #include "base/clock.h"
-#include "store/books.h"
+#include "books/books.h"
 #include "submissions/mask.h"
 #include "submissions/single_call.h"
 #include "submissions/submissions.h"

@@ -1,8 +1,8 @@
 #include "connections/connections.h"
 
 #include "base/assert.h"
+#include "books/books.h"
 #include "connections/connections_sql.h"
-#include "store/books.h"
 
 const connection_info *connection_named(const connection_info *list, size_t n, str name) {
     for (size_t i = 0; i < n; i++) {

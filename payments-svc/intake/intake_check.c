@@ -6,7 +6,7 @@
 #include "base/map.h"
 #include "domain/ids.h"
 #include "intake/intake_internal.h"
-#include "store/payments_sql.h"
+#include "intake/intake_sql.h"
 
 static const err *err_keep(arena *a, const err *e) {
     err *kept = ARENA_NEW(a, err);
@@ -128,7 +128,7 @@ static bool load_accepted(const intake_batch *b, db_conn *c, arena *a, err *e) {
     db_rows *rows = NULL;
     db_i64(p, b->book_id);
     db_uuid_array(p, ids, n);
-    if (!db_exec(c, payments_stmt(SQL_PAYOUT_ACCEPTED), p, a, &rows, NULL, e)) {
+    if (!db_exec(c, intake_sql(INTAKE_SQL_ACCEPTED), p, a, &rows, NULL, e)) {
         return false;
     }
     map *found = map_create(n, INTAKE_ITEMS_MAX); // payout → row number + 1

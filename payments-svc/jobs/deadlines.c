@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "books/books.h"
 #include "cases/cases.h"
 #include "domain/machine.h"
 #include "jobs/deadlines_internal.h"
 #include "jobs/jobs_sql.h"
-#include "store/books.h"
 
 enum {
     OVERDUE_MAX = 500,     // new cases per (book, connection, step) and run

@@ -6,11 +6,11 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "books/books.h"
 #include "cases/kinds.h"
 #include "domain/machine.h"
 #include "jobs/deadlines_internal.h"
 #include "jobs/jobs_sql.h"
-#include "store/books.h"
 
 enum { REASONS_MAX = 32, KINDS_MAX = 64, INBOX_KINDS = 3, US_PER_S = 1000000 };
 

@@ -1,4 +1,4 @@
-// The sums of payouts: the set of counted payouts and their states are exact at every moment (table payout_sum; SQL_PAYOUT_SUMMARY reads
+// The sums of payouts: the set of counted payouts and their states are exact at every moment (table payout_sum; PAYOUTS_SQL_SUMMARY reads
 // it).
 //
 // The sums have a payout if its id is not beyond payout_sum_upto and it is not kept apart, or if it is kept apart with a counted state.
@@ -6,8 +6,8 @@
 #include "jobs/sums.h"
 
 #include "base/log.h"
+#include "books/books.h"
 #include "jobs/jobs_sql.h"
-#include "store/books.h"
 
 enum {
     PIECE_MAX = 20000, // payouts of one book per statement

@@ -10,7 +10,7 @@
 
 #include "base/log.h"
 #include "jobs/sums.h"
-#include "store/payments_sql.h"
+#include "payouts/payouts_sql.h"
 #include "testing/fixture.h"
 
 static db_pool *pool;
@@ -64,7 +64,7 @@ static bool read_summary(db_conn *c, arena *a, void *arg, err *e) {
     db_params *p = db_params_create(a);
     db_i64(p, 7);
     db_text(p, STR("one"));
-    return db_exec(c, payments_stmt(SQL_PAYOUT_SUMMARY), p, a, arg, NULL, e);
+    return db_exec(c, payouts_sql(PAYOUTS_SQL_SUMMARY), p, a, arg, NULL, e);
 }
 
 static void assert_exact(void) {

@@ -11,8 +11,8 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "books/books.h"
 #include "keys/keys_internal.h"
-#include "store/books.h"
 
 enum {
     LIST_ARENA_MAX = 16 << 20,

@@ -6,8 +6,8 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
+#include "books/books.h"
 #include "keys/keys_internal.h"
-#include "store/books.h"
 
 enum {
     US_PER_MS = 1000,

@@ -8,8 +8,8 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/crash.h"
+#include "books/books.h"
 #include "maintain/maintain_internal.h"
-#include "store/books.h"
 
 enum {
     PAGE_MAX = 1000,     // ids per statement

@@ -386,3 +386,14 @@ bool merchant_list(merchant_store *s, str after, int64_t limit, int64_t deadline
     *n = args.n;
     return ok;
 }
+
+bool book_has_merchant(db_conn *c, int64_t book_id, bool *has, arena *a, err *e) {
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    if (!db_exec(c, parties_sql(PARTIES_SQL_BOOK_HAS_MERCHANT), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    *has = db_count(rows) > 0;
+    return true;
+}

@@ -73,5 +73,7 @@ bool merchant_defaults_change(merchant_store *s, const merchant *m,
                               err *e) WARN_UNUSED;
 // The rail's connection number; 0: no default.
 int merchant_default_of(const merchant_defaults *d, int rail);
+// Whether a book has a merchant. Within a transaction or db_read.
+bool book_has_merchant(db_conn *c, int64_t book_id, bool *has, arena *a, err *e) WARN_UNUSED;
 
 #endif

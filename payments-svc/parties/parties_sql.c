@@ -17,6 +17,9 @@
     "WHERE l.connection > 0) AS d ON true "
 
 static const db_stmt STATEMENTS[PARTIES_SQL_COUNT] = {
+    [PARTIES_SQL_BOOK_HAS_MERCHANT] =
+        {"book_has_merchant", "SELECT book_id FROM merchant_book WHERE book_id BETWEEN $1 AND $1 "
+                              "ORDER BY book_id LIMIT 1"},
     [PARTIES_SQL_MERCHANT_GET] = {"merchant_get",
                                   "SELECT " MERCHANT_COLUMNS "FROM merchant_book b " MERCHANT_TABLES
                                   "WHERE b.merchant_id = $1"},

@@ -5,6 +5,7 @@
 #include "db/db.h"
 
 typedef enum parties_sql_id {
+    PARTIES_SQL_BOOK_HAS_MERCHANT,
     PARTIES_SQL_MERCHANT_GET,
     PARTIES_SQL_MERCHANT_LIST,
     PARTIES_SQL_MERCHANT_BOOK_INSERT,

@@ -2,7 +2,7 @@
 
 #include "base/assert.h"
 #include "domain/machine.h"
-#include "store/payments_sql.h"
+#include "payouts/payouts_sql.h"
 
 payout_view payout_view_read(const db_rows *rows, size_t i) {
     return (payout_view){.payout_id = db_get_uuid(rows, i, 0),
@@ -34,7 +34,7 @@ bool payout_find(db_conn *c, int64_t book_id, uuid payout_id, str merchant_id, p
     db_i64(p, book_id);
     db_uuid(p, payout_id);
     db_text(p, merchant_id);
-    if (!db_exec(c, payments_stmt(SQL_PAYOUT_GET), p, a, &rows, NULL, e)) {
+    if (!db_exec(c, payouts_sql(PAYOUTS_SQL_GET), p, a, &rows, NULL, e)) {
         return false;
     }
     *found = db_count(rows) > 0;
@@ -53,7 +53,7 @@ bool payout_place_of(db_conn *c, int64_t book_id, uuid payout_id, payout_place *
     db_params *p = db_params_create(a);
     db_i64(p, book_id);
     db_uuid(p, payout_id);
-    if (!db_exec(c, payments_stmt(SQL_PAYOUT_ATTEMPT), p, a, &rows, NULL, e)) {
+    if (!db_exec(c, payouts_sql(PAYOUTS_SQL_ATTEMPT), p, a, &rows, NULL, e)) {
         return false;
     }
     *found = db_count(rows) > 0;
@@ -84,7 +84,7 @@ bool payouts_of_ids(db_conn *c, int64_t book_id, str merchant_id, const uuid *id
     db_i64(p, book_id);
     db_text(p, merchant_id);
     db_uuid_array(p, ids, n);
-    return db_exec(c, payments_stmt(SQL_PAYOUT_GET_MANY), p, a, &rows, NULL, e) &&
+    return db_exec(c, payouts_sql(PAYOUTS_SQL_GET_MANY), p, a, &rows, NULL, e) &&
            read_views(rows, out, n_out, a, e);
 }
 
@@ -99,7 +99,7 @@ bool payouts_at_feed(db_conn *c, int64_t book_id, str merchant_id, const uuid *i
     } else {
         db_uuid_array(p, ids, n);
     }
-    if (!db_exec(c, payments_stmt(ids == NULL ? SQL_PAYOUT_OPEN : SQL_PAYOUT_WATCHED), p, a, &rows,
+    if (!db_exec(c, payouts_sql(ids == NULL ? PAYOUTS_SQL_OPEN : PAYOUTS_SQL_WATCHED), p, a, &rows,
                  NULL, e) ||
         !read_views(rows, out, n_out, a, e)) {
         return false;
@@ -114,7 +114,7 @@ bool payouts_standing(db_conn *c, int64_t book_id, const uuid *ids, size_t n, pa
     db_params *p = db_params_create(a);
     db_i64(p, book_id);
     db_uuid_array(p, ids, n);
-    if (!db_exec(c, payments_stmt(SQL_PAYOUT_AWAITED), p, a, &rows, NULL, e)) {
+    if (!db_exec(c, payouts_sql(PAYOUTS_SQL_AWAITED), p, a, &rows, NULL, e)) {
         return false;
     }
     *n_out = db_count(rows);
@@ -142,7 +142,7 @@ bool payouts_owners(db_conn *c, int64_t book_id, const uuid *ids, size_t n, payo
     db_params *p = db_params_create(a);
     db_i64(p, book_id);
     db_uuid_array(p, ids, n);
-    if (!db_exec(c, payments_stmt(SQL_PAYOUT_MERCHANTS), p, a, &rows, NULL, e)) {
+    if (!db_exec(c, payouts_sql(PAYOUTS_SQL_MERCHANTS), p, a, &rows, NULL, e)) {
         return false;
     }
     *out = ARENA_ARRAY(a, payout_owner, db_count(rows) + 1);
@@ -180,7 +180,7 @@ bool payout_timeline(db_conn *c, int64_t book_id, uuid payout_id, int64_t max, p
     db_i64(p, book_id);
     db_uuid(p, payout_id);
     db_i64(p, max);
-    if (!db_exec(c, payments_stmt(SQL_TIMELINE), p, a, &rows, NULL, e)) {
+    if (!db_exec(c, payouts_sql(PAYOUTS_SQL_TIMELINE), p, a, &rows, NULL, e)) {
         return false;
     }
     *n = db_count(rows);
@@ -255,28 +255,28 @@ static bool states_are_among(const payout_filter *f, const int16_t *wanted, size
 }
 
 // By the filter that leaves the fewest: its index finds them without a walk through all of the merchant's payouts.
-static payments_sql list_statement(const payout_filter *f) {
+static payouts_sql_id list_statement(const payout_filter *f) {
     static const int16_t OPEN[] = {STATE_PENDING_APPROVAL, STATE_SCHEDULED, STATE_PENDING,
                                    STATE_PROCESSING,       STATE_SENT,      STATE_HELD};
     static const int16_t ENDED_BADLY[] = {STATE_FAILED, STATE_RETURNED, STATE_CANCELED};
     if (f->external_reference.len > 0) {
-        return SQL_PAYOUT_LIST_REFERENCE;
+        return PAYOUTS_SQL_LIST_REFERENCE;
     }
     if (f->of_recipient) {
-        return SQL_PAYOUT_LIST_RECIPIENT;
+        return PAYOUTS_SQL_LIST_RECIPIENT;
     }
     if (states_are_among(f, OPEN, sizeof OPEN / sizeof OPEN[0])) {
-        return SQL_PAYOUT_LIST_OPEN;
+        return PAYOUTS_SQL_LIST_OPEN;
     }
     return states_are_among(f, ENDED_BADLY, sizeof ENDED_BADLY / sizeof ENDED_BADLY[0])
-               ? SQL_PAYOUT_LIST_ENDED_BADLY
-               : SQL_PAYOUT_LIST;
+               ? PAYOUTS_SQL_LIST_ENDED_BADLY
+               : PAYOUTS_SQL_LIST;
 }
 
 bool payouts_list(db_conn *c, const payout_filter *f, payout_view **out, size_t *n, arena *a,
                   err *e) {
     db_rows *rows = NULL;
-    if (!db_exec(c, payments_stmt(list_statement(f)), list_params(f, a), a, &rows, NULL, e)) {
+    if (!db_exec(c, payouts_sql(list_statement(f)), list_params(f, a), a, &rows, NULL, e)) {
         return false;
     }
     *n = db_count(rows);
@@ -296,7 +296,7 @@ bool payouts_sums(db_conn *c, int64_t book_id, str merchant_id, payout_sum **out
     db_params *p = db_params_create(a);
     db_i64(p, book_id);
     db_text(p, merchant_id);
-    if (!db_exec(c, payments_stmt(SQL_PAYOUT_SUMMARY), p, a, &rows, NULL, e)) {
+    if (!db_exec(c, payouts_sql(PAYOUTS_SQL_SUMMARY), p, a, &rows, NULL, e)) {
         return false;
     }
     *n = db_count(rows);

@@ -23,7 +23,7 @@ typedef struct payout_view {
     uuid trace; // nil: none
 } payout_view;
 
-// A row of a statement that begins with the columns of a payout (store/payments_sql.c); what it adds comes behind them.
+// A row of a statement that begins with the columns of a payout (payouts_sql.c); what it adds comes behind them.
 enum { PAYOUT_VIEW_COLUMNS = 18 };
 payout_view payout_view_read(const db_rows *rows, size_t i);
 

@@ -12,8 +12,8 @@
 #include <cmocka.h>
 
 #include "base/log.h"
+#include "books/books.h"
 #include "rails/inbox_desk.h"
-#include "store/books.h"
 #include "testing/fixture.h"
 #include "testing/rail_fixture.h"
 

@@ -1,9 +1,9 @@
 // Due work of all books at once.
 #include "base/assert.h"
+#include "books/books.h"
 #include "domain/ids.h"
 #include "saga/saga_internal.h"
 #include "saga/saga_sql.h"
-#include "store/books.h"
 
 int16_t saga_step_lanes(saga_step step) {
     return step == STEP_RESERVE || step == STEP_EXECUTE ? MERCHANT_LANES : 1;

@@ -1,7 +1,7 @@
 #include "submissions/recovery.h"
 
 #include "base/log.h"
-#include "store/books.h"
+#include "books/books.h"
 #include "submissions/submissions_internal.h"
 #include "submissions/submissions_sql.h"
 

@@ -45,7 +45,7 @@ FAULTS = [
           tests=("tests/payouts/test_fees.py::test_a_balance_that_does_not_suffice_for_the_fee_refuses_the_payout",)),
     Fault("a deposit that misses the bank account", "payments-svc/deposits/deposits.c",
           ".debit = account_bank(book_id, STR(BANK_ACCOUNT_MAIN), made->currency)", ".debit = account_suspense(book_id, made->currency)", tests=("tests/payouts/test_deposit_posting.py",)),
-    Fault("a payout shown without looking whose it is", "payments-svc/store/payments_sql.c",
+    Fault("a payout shown without looking whose it is", "payments-svc/payouts/payouts_sql.c",
           '"WHERE p.book_id = $1 AND p.payout_id = $2 AND p.merchant_id = $3"},',
           '"WHERE p.book_id = $1 AND p.payout_id = $2 AND $3::text IS NOT NULL"},', tests=NEIGHBOURS),
     Fault("a merchant of the request that nobody looks at", "shared/authz/decide.c",

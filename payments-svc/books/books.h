@@ -1,6 +1,6 @@
 // Lists the books by index: the cost grows with the books, not with their merchants or a bank's messages.
-#ifndef STORE_BOOKS_H
-#define STORE_BOOKS_H
+#ifndef BOOKS_BOOKS_H
+#define BOOKS_BOOKS_H
 
 #include "db/db.h"
 
@@ -21,8 +21,6 @@ bool books_more(db_conn *c, books_of which, int64_t *books, size_t max, size_t *
 // All books, sorted. @arena
 bool books_list(db_conn *c, books_of which, int64_t **books, size_t *n, arena *a,
                 err *e) WARN_UNUSED;
-// Whether a book has a merchant.
-bool book_has_merchant(db_conn *c, int64_t book_id, bool *has, arena *a, err *e) WARN_UNUSED;
 const db_stmt *books_stmt(books_of which);
 
 #endif

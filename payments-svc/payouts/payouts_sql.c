@@ -1,4 +1,4 @@
-#include "store/payments_sql.h"
+#include "payouts/payouts_sql.h"
 
 #include "base/assert.h"
 
@@ -44,63 +44,54 @@
     "WHERE book_id = $1 AND payout_id = a.payout_id LIMIT 1) AS p "
 #define APART_WHERE "WHERE a.book_id = $1 AND a.merchant_id = $2 AND a.payout_id <= " SUMS_UPTO
 
-static const db_stmt STATEMENTS[SQL_COUNT] = {
-    [SQL_BOOK_HAS_MERCHANT] = {"book_has_merchant",
-                               "SELECT book_id FROM merchant_book WHERE book_id BETWEEN $1 AND $1 "
-                               "ORDER BY book_id LIMIT 1"},
-    [SQL_PAYOUT_ACCEPTED] =
-        {"payout_accepted",
-         "SELECT p.* FROM (SELECT DISTINCT unnest($2::uuid[])) AS w(id) CROSS JOIN LATERAL "
-         "(SELECT payout_id, intent_id, recipient_id, amount, currency, rail, external_reference, "
-         "description, created_at, coalesce(fee, 0) FROM payout "
-         "WHERE book_id = $1 AND payout_id = w.id LIMIT 1) AS p"},
+static const db_stmt STATEMENTS[PAYOUTS_SQL_COUNT] = {
     // The merchants of these payouts.
-    [SQL_PAYOUT_MERCHANTS] =
+    [PAYOUTS_SQL_MERCHANTS] =
         {"payout_merchants",
          "SELECT found.payout_id, found.merchant_id FROM unnest($2::uuid[]) AS w(id) "
          "CROSS JOIN LATERAL (SELECT payout_id, merchant_id FROM payout "
          "WHERE book_id = $1 AND payout_id = w.id LIMIT 1) AS found"},
-    [SQL_PAYOUT_GET] = {"payout_get",
-                        "SELECT " PAYOUT_COLUMNS
-                        ", p.actor, p.request_id, p.trace_id " PAYOUT_TABLES
-                        "WHERE p.book_id = $1 AND p.payout_id = $2 AND p.merchant_id = $3"},
-    [SQL_PAYOUT_ATTEMPT] = {"payout_attempt", "SELECT step, attempt FROM saga "
-                                              "WHERE book_id = $1 AND payout_id = $2"},
-    [SQL_PAYOUT_GET_MANY] =
+    [PAYOUTS_SQL_GET] = {"payout_get",
+                         "SELECT " PAYOUT_COLUMNS
+                         ", p.actor, p.request_id, p.trace_id " PAYOUT_TABLES
+                         "WHERE p.book_id = $1 AND p.payout_id = $2 AND p.merchant_id = $3"},
+    [PAYOUTS_SQL_ATTEMPT] = {"payout_attempt", "SELECT step, attempt FROM saga "
+                                               "WHERE book_id = $1 AND payout_id = $2"},
+    [PAYOUTS_SQL_GET_MANY] =
         {"payout_get_many",
          "SELECT found.* FROM unnest($3::uuid[]) AS w(id) "
          "CROSS JOIN LATERAL (SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
          "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id = w.id LIMIT 1) AS found"},
     // Payouts that calls wait for, of any merchant of the book, with their state behind a hold.
-    [SQL_PAYOUT_AWAITED] =
+    [PAYOUTS_SQL_AWAITED] =
         {"payout_awaited",
          "SELECT found.* FROM (SELECT DISTINCT unnest($2::uuid[])) AS w(id) "
          "CROSS JOIN LATERAL (SELECT " PAYOUT_COLUMNS
          ", s.step, coalesce(s.held_state, s.state), s.outlook, s.hold " PAYOUT_TABLES
          "WHERE p.book_id = $1 AND p.payout_id = w.id LIMIT 1) AS found"},
     // The same page by each of the indexes that can find it: the API chooses by the given filters.
-    [SQL_PAYOUT_LIST] =
+    [PAYOUTS_SQL_LIST] =
         {"payout_list",
          "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES PAYOUT_LIST_WHERE
          "AND ($7::uuid IS NULL OR p.recipient_id = $7::uuid) "
          "AND ($8::text IS NULL OR p.external_reference = $8::text) " PAYOUT_LIST_ORDER},
-    [SQL_PAYOUT_LIST_REFERENCE] = {"payout_list_reference",
-                                   "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES PAYOUT_LIST_WHERE
-                                   "AND ($7::uuid IS NULL OR p.recipient_id = $7::uuid) "
-                                   "AND p.external_reference = $8::text "
-                                   "AND p.external_reference <> '' " PAYOUT_LIST_ORDER},
-    [SQL_PAYOUT_LIST_RECIPIENT] =
+    [PAYOUTS_SQL_LIST_REFERENCE] = {"payout_list_reference",
+                                    "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES PAYOUT_LIST_WHERE
+                                    "AND ($7::uuid IS NULL OR p.recipient_id = $7::uuid) "
+                                    "AND p.external_reference = $8::text "
+                                    "AND p.external_reference <> '' " PAYOUT_LIST_ORDER},
+    [PAYOUTS_SQL_LIST_RECIPIENT] =
         {"payout_list_recipient",
          "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES PAYOUT_LIST_WHERE "AND p.recipient_id = $7::uuid "
          "AND ($8::text IS NULL OR p.external_reference = $8::text) " PAYOUT_LIST_ORDER},
-    [SQL_PAYOUT_LIST_OPEN] =
+    [PAYOUTS_SQL_LIST_OPEN] =
         {"payout_list_open",
          "SELECT " PAYOUT_COLUMNS "FROM (" OPEN_SAGAS ") AS o "
          "JOIN payout p ON p.book_id = o.book_id AND p.payout_id = o.payout_id "
          "JOIN saga s ON s.book_id = o.book_id AND s.payout_id = o.payout_id " PAYOUT_LIST_WHERE
          "AND ($7::uuid IS NULL OR p.recipient_id = $7::uuid) "
          "AND ($8::text IS NULL OR p.external_reference = $8::text) " PAYOUT_LIST_ORDER},
-    [SQL_PAYOUT_LIST_ENDED_BADLY] =
+    [PAYOUTS_SQL_LIST_ENDED_BADLY] =
         {"payout_list_ended_badly",
          "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES PAYOUT_LIST_WHERE
          "AND s.book_id = $1 AND s.payout_id < $3 AND s.payout_id >= $12 "
@@ -108,7 +99,7 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
          "AND ($7::uuid IS NULL OR p.recipient_id = $7::uuid) "
          "AND ($8::text IS NULL OR p.external_reference = $8::text) " PAYOUT_LIST_ORDER},
     // The kept sums, plus the present state of newer payouts and of payouts that are kept apart. All at one moment.
-    [SQL_PAYOUT_SUMMARY] =
+    [PAYOUTS_SQL_SUMMARY] =
         {"payout_summary",
          "SELECT state, rail, currency, sum(n)::int8, sum(total)::text FROM ("
          "SELECT state, rail, currency, n, total FROM payout_sum "
@@ -123,20 +114,20 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
          "GROUP BY state, rail, currency HAVING sum(n) <> 0 ORDER BY state, rail, currency"},
     // A merchant's payouts: open ones of any age, and new ones in any state. Also the last position of the feed at the same moment: the
     // feed after it tells all later changes.
-    [SQL_PAYOUT_OPEN] =
+    [PAYOUTS_SQL_OPEN] =
         {"payout_open",
          "SELECT " PAYOUT_COLUMNS ", " FEED_POSITION "FROM (" OPEN_SAGAS ") AS o "
          "JOIN payout p ON p.book_id = o.book_id AND p.payout_id = o.payout_id "
          "JOIN saga s ON s.book_id = o.book_id AND s.payout_id = o.payout_id "
          "WHERE p.book_id = $1 AND p.merchant_id = $2 ORDER BY p.payout_id LIMIT $3"},
-    [SQL_PAYOUT_WATCHED] =
+    [PAYOUTS_SQL_WATCHED] =
         {"payout_watched",
          "SELECT found.*, " FEED_POSITION "FROM unnest($3::uuid[]) AS w(id) "
          "CROSS JOIN LATERAL (SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
          "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id = w.id LIMIT 1) AS found"},
     // If there is more than fits, its end, which explains the payout's present state. When a submission reaches the bank and nothing has to
     // be weighed (saga_reach_bank), only the submission's row tells it.
-    [SQL_TIMELINE] =
+    [PAYOUTS_SQL_TIMELINE] =
         {"timeline",
          "SELECT * FROM ("
          "SELECT at, seq, step, kind, outcome, attempt, reason, detail, rail_reference, "
@@ -159,7 +150,7 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
          "ORDER BY at, seq"},
 };
 
-const db_stmt *payments_stmt(payments_sql which) {
-    ASSERT(which < SQL_COUNT && STATEMENTS[which].name != NULL);
+const db_stmt *payouts_sql(payouts_sql_id which) {
+    ASSERT((int)which >= 0 && which < PAYOUTS_SQL_COUNT);
     return &STATEMENTS[which];
 }

@@ -1,9 +1,8 @@
-#include "store/books.h"
+#include "books/books.h"
 
 #include <stdlib.h>
 
 #include "base/assert.h"
-#include "store/payments_sql.h"
 
 // For each known book, the least book between it and the next known one. With the known books sorted, a few rounds find all. DISTINCT would
 // read every row of the table.
@@ -84,15 +83,4 @@ bool books_list(db_conn *c, books_of which, int64_t **books, size_t *n, arena *a
     *books = ARENA_ARRAY(a, int64_t, BOOKS_MAX);
     return *books != NULL ? books_more(c, which, *books, BOOKS_MAX, n, a, e)
                           : err_no_memory(e, "the list of books");
-}
-
-bool book_has_merchant(db_conn *c, int64_t book_id, bool *has, arena *a, err *e) {
-    db_rows *rows = NULL;
-    db_params *p = db_params_create(a);
-    db_i64(p, book_id);
-    if (!db_exec(c, payments_stmt(SQL_BOOK_HAS_MERCHANT), p, a, &rows, NULL, e)) {
-        return false;
-    }
-    *has = db_count(rows) > 0;
-    return true;
 }
