@@ -48,6 +48,8 @@ CREATE TABLE public.case_note (
     evidence text NOT NULL,
     request_key text NOT NULL,
     at timestamp with time zone NOT NULL,
+    request_hash bytea,
+    response bytea,
     CONSTRAINT case_note_kind_check CHECK (((kind >= 1) AND (kind <= 6))),
     CONSTRAINT case_note_request_key_check CHECK ((octet_length(request_key) <= 128))
 );
@@ -433,6 +435,7 @@ CREATE TABLE public.payment_import (
     lease_ends_at timestamp with time zone,
     started_request_id text,
     started_trace_id uuid,
+    request_hash bytea,
     CONSTRAINT payment_import_book_id_check CHECK ((book_id > 0)),
     CONSTRAINT payment_import_size_bytes_check CHECK ((size_bytes > 0)),
     CONSTRAINT payment_import_state_check CHECK (((state >= 1) AND (state <= 7)))

@@ -186,12 +186,16 @@ static void handle_list_cases(rpc_call *call, void *service, const ProtobufCMess
 
 // --- orders ------------------------------------------------------------------------------------------------------------
 
+// The bytes of a method's answer; .ptr NULL and *e on failure.
+typedef str (*case_packing)(Payments__V1__Case *k, arena *a, err *e);
+
 typedef struct case_changing {
     payments_service *s;
     case_change change;
     case_changed changed;
     actor_info by;
     saga_slots held; // for the order, locked before the case
+    case_packing pack;
 } case_changing;
 
 static bool actor_of(const case_change *in, arena *a, str *actor, err *e) {
@@ -583,70 +587,99 @@ static bool change_tx(db_conn *c, arena *a, void *arg, err *e) {
            (!x->changed.written || audit_change(c, x, a, e));
 }
 
-// The case as it stands afterwards; NULL when the call has failed, and was answered.
-static Payments__V1__Case *change(payments_service *s, rpc_call *call,
-                                  const ProtobufCMessage *request, case_change what,
-                                  const char *case_id, const char *person, const char *key) {
-    case_changing x = {.s = s, .change = what};
+static str answer_of(void *arg, const case_row *row, arena *a, err *e) {
+    const case_changing *x = arg;
+    return x->pack(case_to_pb(row, a), a, e);
+}
+
+// A key that is known is answered whatever is wrong with the request now. The request is known by its bytes with the person who is meant,
+// named or not: so nobody repeats in the name of somebody else. False: `wrong` says why.
+static bool read_asker(rpc_call *call, ProtobufCMessage *asked, char **person, actor_info *by,
+                       err *wrong) {
+    const bool fine = pb_actor(call, *person, 1, by, wrong) && pb_is_known(asked, "", wrong);
+    *person = pb_text(rpc_arena(call), by->person);
+    return fine;
+}
+
+// `asked` is a copy of the request, whose field `person` is at *person.
+static void change(payments_service *s, rpc_call *call, ProtobufCMessage *asked, char **person,
+                   const char *case_id, case_packing pack, case_change what) {
+    case_changing x = {.s = s, .change = what, .pack = pack};
+    arena *a = rpc_arena(call);
     err e = {0}, wrong = {0};
-    // A key that is known is answered whatever is wrong with the request now.
-    const bool fine = pb_actor(call, person, 1, &x.by, &wrong) && pb_is_known(request, "", &wrong);
-    x.change.refusal = fine ? NULL : &wrong;
+    x.change.refusal = read_asker(call, asked, person, &x.by, &wrong) ? NULL : &wrong;
     x.change.program = x.by.program;
     x.change.person = x.by.person;
     x.change.stated = x.by.stated;
-    x.change.key = str_of(key);
+    x.change.content = pb_pack(a, asked, &e);
+    x.change.keys = s->o.keys;
+    x.change.answer = answer_of;
+    x.change.arg = &x;
     x.change.now_us = clock_wall_us(clock_system());
-    if (!case_name(what.book_id, case_id, &x.change.case_id, &e) ||
+    if (x.change.content.ptr == NULL || !case_name(what.book_id, case_id, &x.change.case_id, &e) ||
         !rule_key(x.change.key, "", &e) ||
-        !db_transact(s->o.pool, rpc_deadline_mono_ms(call), rpc_arena(call), change_tx, &x, &e)) {
+        !db_transact(s->o.pool, rpc_deadline_mono_ms(call), a, change_tx, &x, &e)) {
         rpc_fail(call, &e);
-        return NULL;
+        return;
     }
     CRASH_POINT("case.changed");
     if (x.changed.order != NULL) {
         saga_engine_heard(s->o.engine, what.book_id, SAGA_ANY_RAIL);
     }
-    return case_to_pb(&x.changed.row, rpc_arena(call));
+    const str answer =
+        x.changed.answer.ptr != NULL ? x.changed.answer : answer_of(&x, &x.changed.row, a, &e);
+    if (answer.ptr == NULL) {
+        rpc_fail(call, &e);
+    } else {
+        rpc_reply_packed(call, answer.ptr, answer.len);
+    }
+}
+
+static str pack_assigned(Payments__V1__Case *k, arena *a, err *e) {
+    Payments__V1__AssignCaseResponse answer = PAYMENTS__V1__ASSIGN_CASE_RESPONSE__INIT;
+    answer.case_ = k;
+    return pb_pack(a, &answer.base, e);
 }
 
 static void handle_assign_case(rpc_call *call, void *service, const ProtobufCMessage *request) {
-    const Payments__V1__AssignCaseRequest *r = (const Payments__V1__AssignCaseRequest *)request;
-    Payments__V1__AssignCaseResponse answer = PAYMENTS__V1__ASSIGN_CASE_RESPONSE__INIT;
-    answer.case_ = change(
-        service, call, request,
-        (case_change){.act = CASE_ACT_ASSIGN, .book_id = r->book_id, .text = str_of(r->owner)},
-        r->case_id, r->person, r->idempotency_key);
-    if (answer.case_ != NULL) {
-        rpc_reply(call, &answer.base);
-    }
+    Payments__V1__AssignCaseRequest r = *(const Payments__V1__AssignCaseRequest *)request;
+    change(service, call, &r.base, &r.person, r.case_id, pack_assigned,
+           (case_change){.act = CASE_ACT_ASSIGN,
+                         .book_id = r.book_id,
+                         .text = str_of(r.owner),
+                         .key = str_of(r.idempotency_key)});
+}
+
+static str pack_commented(Payments__V1__Case *k, arena *a, err *e) {
+    Payments__V1__CommentCaseResponse answer = PAYMENTS__V1__COMMENT_CASE_RESPONSE__INIT;
+    answer.case_ = k;
+    return pb_pack(a, &answer.base, e);
 }
 
 static void handle_comment_case(rpc_call *call, void *service, const ProtobufCMessage *request) {
-    const Payments__V1__CommentCaseRequest *r = (const Payments__V1__CommentCaseRequest *)request;
-    Payments__V1__CommentCaseResponse answer = PAYMENTS__V1__COMMENT_CASE_RESPONSE__INIT;
-    answer.case_ = change(
-        service, call, request,
-        (case_change){.act = CASE_ACT_COMMENT, .book_id = r->book_id, .text = str_of(r->comment)},
-        r->case_id, r->person, r->idempotency_key);
-    if (answer.case_ != NULL) {
-        rpc_reply(call, &answer.base);
-    }
+    Payments__V1__CommentCaseRequest r = *(const Payments__V1__CommentCaseRequest *)request;
+    change(service, call, &r.base, &r.person, r.case_id, pack_commented,
+           (case_change){.act = CASE_ACT_COMMENT,
+                         .book_id = r.book_id,
+                         .text = str_of(r.comment),
+                         .key = str_of(r.idempotency_key)});
+}
+
+static str pack_resolved(Payments__V1__Case *k, arena *a, err *e) {
+    Payments__V1__ResolveCaseResponse answer = PAYMENTS__V1__RESOLVE_CASE_RESPONSE__INIT;
+    answer.case_ = k;
+    return pb_pack(a, &answer.base, e);
 }
 
 static void handle_resolve_case(rpc_call *call, void *service, const ProtobufCMessage *request) {
-    const Payments__V1__ResolveCaseRequest *r = (const Payments__V1__ResolveCaseRequest *)request;
-    Payments__V1__ResolveCaseResponse answer = PAYMENTS__V1__RESOLVE_CASE_RESPONSE__INIT;
-    answer.case_ = change(service, call, request,
-                          (case_change){.act = CASE_ACT_RESOLVE,
-                                        .book_id = r->book_id,
-                                        .text = str_of(r->comment),
-                                        .resolution = str_of(r->resolution),
-                                        .evidence = str_of(r->evidence)},
-                          r->case_id, r->person, r->idempotency_key);
-    if (answer.case_ != NULL) {
-        rpc_reply(call, &answer.base);
-    }
+    Payments__V1__ResolveCaseRequest r = *(const Payments__V1__ResolveCaseRequest *)request;
+    change(service, call, &r.base, &r.person, r.case_id, pack_resolved,
+           (case_change){.act = CASE_ACT_RESOLVE,
+                         .book_id = r.book_id,
+                         .text = str_of(r.comment),
+                         .resolution = str_of(r.resolution),
+                         .evidence = str_of(r.evidence),
+                         .key = str_of(r.idempotency_key)});
 }
 
 const rpc_method CASE_METHODS[] = {

@@ -65,7 +65,8 @@ static void handle_create(rpc_call *call, void *service, const ProtobufCMessage 
                     .size_bytes = r->size_bytes};
     asked x = {0};
     err e = {0};
-    if (!find_merchant(s, call, request, r->merchant_id, &x, &e) ||
+    n.content = pb_pack(rpc_arena(call), request, &e);
+    if (n.content.ptr == NULL || !find_merchant(s, call, request, r->merchant_id, &x, &e) ||
         !import_create(s->imports, x.m, &n, &x.row, x.deadline, x.a, &e)) {
         rpc_fail(call, &e);
         return;

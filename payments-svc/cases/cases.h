@@ -3,6 +3,7 @@
 #define CASES_CASES_H
 
 #include "cases/kinds.h"
+#include "crypto/crypto.h"
 #include "db/db.h"
 
 typedef struct case_new {
@@ -86,13 +87,19 @@ typedef struct case_change {
     str resolution, evidence;
     // another fault of the request, or NULL; a known key gets its answer all the same
     const err *refusal;
-    str key; // idempotency key, 1 … RULE_KEY_MAX bytes; looked up before all else
+    str key;     // idempotency key, 1 … RULE_KEY_MAX bytes; looked up before all else
+    str content; // the request's bytes: equal requests have equal bytes
+    const crypto_keyring *keys; // for the hash of the content
+    // The bytes of the answer that says how the change leaves the case: they are kept. .ptr NULL and *e on failure. @arena
+    str (*answer)(void *arg, const case_row *row, arena *a, err *e);
+    void *arg;
     int64_t now_us;
 } case_change;
 
 typedef struct case_changed {
     case_row row;            // after the change
     bool written;            // by this very call; otherwise it is a repeat
+    str answer;              // of the change, kept; .ptr NULL: none is kept, and row is the answer
     const case_order *order; // set when this very call has recorded a resolution; otherwise NULL
 } case_changed;
 

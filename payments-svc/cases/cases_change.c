@@ -4,6 +4,7 @@
 #include "cases/cases.h"
 #include "cases/cases_internal.h"
 #include "cases/cases_sql.h"
+#include "command/idempotency.h"
 #include "domain/rules.h"
 
 static int16_t note_of(case_act act) {
@@ -12,8 +13,8 @@ static int16_t note_of(case_act act) {
                                      : CASE_NOTE_RESOLVED;
 }
 
-// *known: the key was used before. An error if it was used for other content.
-static bool find_key(db_conn *c, const case_change *x, arena *a, bool *known, err *e) {
+// Whether the note of a key from before migration 0037 is of this request.
+static bool compare_columns(db_conn *c, const case_change *x, arena *a, bool *same, err *e) {
     db_params *p = db_params_create(a);
     db_i64(p, x->book_id);
     db_uuid(p, x->case_id);
@@ -22,16 +23,18 @@ static bool find_key(db_conn *c, const case_change *x, arena *a, bool *known, er
     if (!db_exec(c, cases_sql(CASES_SQL_FIND_KEY), p, a, &rows, NULL, e)) {
         return false;
     }
-    *known = db_count(rows) > 0;
-    if (!*known) {
-        return true;
-    }
-    const bool same =
-        db_get_i16(rows, 0, 0) == note_of(x->act) && str_eq(db_get_str(rows, 0, 1), x->person) &&
-        str_eq(db_get_str(rows, 0, 2), x->text) && str_eq(db_get_str(rows, 0, 3), x->resolution) &&
-        str_eq(db_get_str(rows, 0, 4), x->evidence);
-    return same || err_set_field(e, ERR_ALREADY_EXISTS, "IDEMPOTENCY_KEY_REUSED", "idempotency_key",
-                                 "idempotency_key was used before for another request");
+    *same = db_count(rows) > 0 && db_get_i16(rows, 0, 0) == note_of(x->act) &&
+            str_eq(db_get_str(rows, 0, 1), x->person) && str_eq(db_get_str(rows, 0, 2), x->text) &&
+            str_eq(db_get_str(rows, 0, 3), x->resolution) &&
+            str_eq(db_get_str(rows, 0, 4), x->evidence);
+    return true;
+}
+
+// An error if the key was used for other content.
+static bool find_key(db_conn *c, const case_change *x, idem_entry *one, arena *a, err *e) {
+    return idem_lookup(c, x->keys, x->book_id, IDEM_CASE, &one, 1, a, e) &&
+           (!one->unhashed || compare_columns(c, x, a, &one->same, e)) &&
+           (one->same || idem_conflict("", e));
 }
 
 static bool validate(const case_change *x, const case_row *now, err *e) {
@@ -74,7 +77,7 @@ static bool validate(const case_change *x, const case_row *now, err *e) {
     return true;
 }
 
-static bool write_note(db_conn *c, const case_change *x, arena *a, err *e) {
+static bool write_note(db_conn *c, const case_change *x, const idem_entry *one, arena *a, err *e) {
     db_params *p = db_params_create(a);
     db_i64(p, x->book_id);
     db_uuid(p, x->case_id);
@@ -87,6 +90,8 @@ static bool write_note(db_conn *c, const case_change *x, arena *a, err *e) {
     db_text(p, x->evidence);
     db_text(p, x->key);
     db_time(p, x->now_us);
+    db_bytes(p, one->hash.bytes, one->hash.len);
+    db_bytes(p, one->answer.ptr, one->answer.len);
     return db_exec(c, cases_sql(CASES_SQL_NOTE), p, a, NULL, NULL, e);
 }
 
@@ -110,15 +115,27 @@ static bool write_case(db_conn *c, const case_change *x, arena *a, err *e) {
     return true;
 }
 
+static void set_row(const case_change *x, case_row *row) {
+    if (x->act == CASE_ACT_RESOLVE) {
+        row->state = CASE_STATE_RESOLVED;
+        row->resolution = x->resolution;
+        row->resolved_us = x->now_us;
+    } else if (x->act == CASE_ACT_ASSIGN) {
+        row->owner = x->text;
+    }
+}
+
 bool cases_change(db_conn *c, const case_change *x, arena *a, case_changed *out, err *e) {
     *out = (case_changed){0};
-    bool known = false;
+    idem_entry one = {
+        .merchant_id = STR(""), .key = x->key, .case_id = x->case_id, .content = x->content};
     // Locks first: of two calls with one key the second then finds the first one's row.
     if (!cases_read(c, true, x->book_id, x->case_id, a, &out->row, e) ||
-        !find_key(c, x, a, &known, e)) {
+        !find_key(c, x, &one, a, e)) {
         return false;
     }
-    if (known) {
+    if (one.known) {
+        out->answer = one.kept_answer;
         return true;
     }
     if (!validate(x, &out->row, e)) {
@@ -128,17 +145,14 @@ bool cases_change(db_conn *c, const case_change *x, arena *a, case_changed *out,
     if (x->act == CASE_ACT_RESOLVE && out->row.state != CASE_STATE_OPEN) {
         return true;
     }
-    if (!write_note(c, x, a, e) || !write_case(c, x, a, e)) {
+    set_row(x, &out->row);
+    idem_hash(x->keys, IDEM_CASE, &one);
+    one.answer = x->answer(x->arg, &out->row, a, e);
+    if (one.answer.ptr == NULL || !write_note(c, x, &one, a, e) || !write_case(c, x, a, e)) {
         return false;
     }
     out->written = true;
-    if (x->act == CASE_ACT_RESOLVE) {
-        out->order = case_order_of(x->resolution);
-        out->row.state = CASE_STATE_RESOLVED;
-        out->row.resolution = x->resolution;
-        out->row.resolved_us = x->now_us;
-    } else if (x->act == CASE_ACT_ASSIGN) {
-        out->row.owner = x->text;
-    }
+    out->answer = one.answer;
+    out->order = x->act == CASE_ACT_RESOLVE ? case_order_of(x->resolution) : NULL;
     return true;
 }

@@ -74,6 +74,7 @@ static const db_stmt STATEMENTS[CASES_SQL_COUNT] = {
                            "SELECT kind, program, person, text, resolution, evidence, at "
                            "FROM case_note WHERE book_id = $1 AND case_id = $2 "
                            "ORDER BY note_id DESC LIMIT $3"},
+    // Of a note from before migration 0037.
     [CASES_SQL_FIND_KEY] = {"cases_find_key",
                             "SELECT kind, person, text, resolution, evidence FROM case_note "
                             "WHERE book_id = $1 AND case_id = $2 AND request_key = $3 "
@@ -85,8 +86,8 @@ static const db_stmt STATEMENTS[CASES_SQL_COUNT] = {
                            "WHERE book_id = $1 AND case_id = $2 AND state = 1"},
     [CASES_SQL_NOTE] = {"cases_note",
                         "INSERT INTO case_note (book_id, case_id, note_id, kind, program, person, "
-                        "text, resolution, evidence, request_key, at) "
-                        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"},
+                        "text, resolution, evidence, request_key, at, request_hash, response) "
+                        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"},
 };
 
 const db_stmt *cases_sql(cases_sql_id id) {

@@ -4,7 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -16,10 +18,26 @@ enum { BOOK = 7 };
 
 static db_pool *pool;
 static arena *memory;
+static crypto_keyring *keys;
+
+static void load_keys(void) {
+    static const char RING[] =
+        "a 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n";
+    char path[] = "/tmp/disburse-keys.XXXXXX";
+    const int fd = mkstemp(path);
+    err e = {0};
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, RING, strlen(RING)), strlen(RING));
+    (void)close(fd);
+    keys = crypto_keyring_load(path, &e);
+    (void)unlink(path);
+    assert_non_null(keys);
+}
 
 static int setup(void **state) {
     (void)state;
     log_init("cases-test", LOG_ERROR);
+    load_keys();
     pool = fixture_payments_pool(CASES_TEST_MIGRATIONS, 2, 5000);
     memory = arena_create((size_t)32 << 20);
     return 0;
@@ -28,6 +46,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
     (void)state;
     db_pool_destroy(pool);
+    crypto_keyring_destroy(keys);
     arena_destroy(memory);
     return 0;
 }
@@ -188,6 +207,11 @@ static bool change_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     return cases_change(c, &x->change, a, &x->changed, e);
 }
 
+static str answer_of(void *arg, const case_row *row, arena *a, err *e) {
+    (void)arg, (void)e;
+    return str_of(arena_printf(a, "%d %.*s", (int)row->state, (int)row->owner.len, row->owner.ptr));
+}
+
 static err changed(case_change change, case_changed *out) {
     char id[UUID_TEXT_LEN + 1];
     fixture_sql("SELECT case_id FROM payment_case ORDER BY case_id LIMIT 1", id, sizeof id);
@@ -195,6 +219,12 @@ static err changed(case_change change, case_changed *out) {
     x.change.book_id = BOOK;
     x.change.program = STR("spiffe://test");
     x.change.now_us = 5000000;
+    x.change.keys = keys;
+    x.change.answer = answer_of;
+    x.change.content = str_of(arena_printf(
+        memory, "%d|%.*s|%.*s|%.*s|%.*s", (int)change.act, (int)change.person.len,
+        change.person.ptr, (int)change.text.len, change.text.ptr, (int)change.resolution.len,
+        change.resolution.ptr, (int)change.evidence.len, change.evidence.ptr));
     assert_true(uuid_parse(str_of(id), &x.change.case_id));
     err e = {0};
     if (db_transact(pool, fixture_deadline(5000), memory, change_in_tx, &x, &e)) {
@@ -323,11 +353,16 @@ static void test_DEFINITE_ERRORS__a_repeat_is_the_same_and_another_is_refused(vo
     assert_false(err_is_set(&e));
     assert_null(out.order); // no second order
     assert_int_equal(out.row.state, CASE_STATE_RESOLVED);
+    assert_true(str_eq_c(out.answer, "2 "));
+    fixture_sql("UPDATE payment_case SET owner = 'grace'", NULL, 0);
+    must(changed(resolve("GIVE_BACK", "letter", "k1"), &out));
+    assert_true(str_eq_c(out.answer, "2 ")); // as it was first
     e = changed(resolve("GIVE_BACK", "another letter", "k1"), &out);
     assert_string_equal(e.reason, "IDEMPOTENCY_KEY_REUSED");
     e = changed(resolve("GIVE_BACK", "letter", "k2"), &out); // another person with the same wish
     assert_false(err_is_set(&e));
     assert_null(out.order);
+    assert_null(out.answer.ptr); // nothing was written: the case as it stands
     e = changed(resolve("MARK_PAID", "letter", "k3"), &out);
     assert_int_equal(e.code, ERR_FAILED_PRECONDITION);
     assert_string_equal(e.reason, "CASE_RESOLVED");

@@ -67,38 +67,69 @@ static bool read_row(const crypto_keyring *keys, idem_operation op, const db_row
     }
     entry->kept_answer = db_get_str(rows, i, 2);
     entry->kept_made = db_get_uuid_or_nil(rows, i, 3);
-    return idem_hash_matches(keys, op, entry, db_get_str(rows, i, 1), &entry->same, e);
+    entry->unhashed = db_is_null(rows, i, 1);
+    return entry->unhashed ||
+           idem_hash_matches(keys, op, entry, db_get_str(rows, i, 1), &entry->same, e);
+}
+
+static idempotency_sql_id lookup_of(idem_operation op) {
+    switch (op) {
+    case IDEM_PAYOUT: return IDEMPOTENCY_SQL_LOOKUP_PAYOUT;
+    case IDEM_IMPORT: return IDEMPOTENCY_SQL_LOOKUP_IMPORT;
+    case IDEM_CASE: return IDEMPOTENCY_SQL_LOOKUP_CASE;
+    case IDEM_RECIPIENT:
+    case IDEM_DEPOSIT: break;
+    }
+    return IDEMPOTENCY_SQL_LOOKUP;
+}
+
+// The parameters of the lookup; NULL when the arena is full.
+static const db_params *lookup_params(int64_t book_id, idem_operation op,
+                                      idem_entry *const *entries, size_t n, arena *a) {
+    str *merchants = ARENA_ARRAY(a, str, n);
+    str *keys_of = ARENA_ARRAY(a, str, n);
+    uuid *ids = ARENA_ARRAY(a, uuid, n);
+    if (n > 0 && (merchants == NULL || keys_of == NULL || ids == NULL)) {
+        return NULL;
+    }
+    for (size_t i = 0; i < n; i++) {
+        ASSERT((op == IDEM_PAYOUT) == !uuid_is_nil(entries[i]->intent));
+        ASSERT((op == IDEM_CASE) == !uuid_is_nil(entries[i]->case_id));
+        merchants[i] = entries[i]->merchant_id;
+        keys_of[i] = entries[i]->key;
+        ids[i] = op == IDEM_CASE ? entries[i]->case_id : entries[i]->intent;
+    }
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    if (op == IDEM_CASE) {
+        db_uuid_array(p, ids, n);
+        db_text_array(p, keys_of, n);
+        return p;
+    }
+    db_text_array(p, merchants, n);
+    db_text_array(p, keys_of, n);
+    if (op != IDEM_IMPORT) {
+        db_i16(p, (int16_t)op);
+    }
+    if (op == IDEM_PAYOUT) {
+        db_uuid_array(p, ids, n);
+    }
+    return p;
 }
 
 bool idem_lookup(db_conn *c, const crypto_keyring *keys, int64_t book_id, idem_operation op,
                  idem_entry *const *entries, size_t n, arena *a, err *e) {
-    str *merchants = ARENA_ARRAY(a, str, n);
-    str *keys_of = ARENA_ARRAY(a, str, n);
-    uuid *intents = ARENA_ARRAY(a, uuid, n);
-    if (n > 0 && (merchants == NULL || keys_of == NULL || intents == NULL)) {
+    const db_params *p = lookup_params(book_id, op, entries, n, a);
+    if (p == NULL) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
                        "the request takes too much memory");
     }
     for (size_t i = 0; i < n; i++) {
-        ASSERT((op == IDEM_PAYOUT) == !uuid_is_nil(entries[i]->intent));
-        merchants[i] = entries[i]->merchant_id;
-        keys_of[i] = entries[i]->key;
-        intents[i] = entries[i]->intent;
-        entries[i]->known = false;
+        entries[i]->known = entries[i]->unhashed = false;
         entries[i]->same = true;
     }
-    db_params *p = db_params_create(a);
-    db_i64(p, book_id);
-    db_text_array(p, merchants, n);
-    db_text_array(p, keys_of, n);
-    db_i16(p, (int16_t)op);
-    if (op == IDEM_PAYOUT) {
-        db_uuid_array(p, intents, n);
-    }
     db_rows *rows = NULL;
-    const idempotency_sql_id how =
-        op == IDEM_PAYOUT ? IDEMPOTENCY_SQL_LOOKUP_PAYOUT : IDEMPOTENCY_SQL_LOOKUP;
-    if (!db_exec(c, idempotency_sql(how), p, a, &rows, NULL, e)) {
+    if (!db_exec(c, idempotency_sql(lookup_of(op)), p, a, &rows, NULL, e)) {
         return false;
     }
     for (size_t i = 0; i < db_count(rows); i++) {
@@ -113,7 +144,7 @@ bool idem_lookup(db_conn *c, const crypto_keyring *keys, int64_t book_id, idem_o
 
 bool idem_insert(db_conn *c, int64_t book_id, idem_operation op, idem_entry *const *entries,
                  size_t n, int64_t now_us, err *e) {
-    ASSERT(op != IDEM_PAYOUT);
+    ASSERT(op != IDEM_PAYOUT && op != IDEM_IMPORT && op != IDEM_CASE);
     db_copy *w = db_copy_begin(
         c, "idempotency",
         "book_id, merchant_id, operation, key, request_hash, response, made, created_at", 8, e);
@@ -151,6 +182,7 @@ bool idem_should_look_again(const err *e) {
     return (e->flags & ERR_COMMIT_UNKNOWN) != 0 ||
            (e->code == ERR_ALREADY_EXISTS && (strcmp(e->constraint, "idempotency_pkey") == 0 ||
                                               strcmp(e->constraint, "payout_intent") == 0 ||
+                                              strcmp(e->constraint, "payment_import_key") == 0 ||
                                               strcmp(e->constraint, "deposit_pkey") == 0));
 }
 

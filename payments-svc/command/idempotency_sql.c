@@ -24,6 +24,20 @@ static const db_stmt STATEMENTS[IDEMPOTENCY_SQL_COUNT] = {
          "UNION ALL SELECT request_hash, response, made, format FROM idempotency "
          "WHERE book_id = $1 AND merchant_id = u.merchant_id AND operation = $4 AND key = u.key "
          "LIMIT 1) AS i"},
+    // The import is read for its answer: its state changes, and a repeat is answered as it stands.
+    [IDEMPOTENCY_SQL_LOOKUP_IMPORT] =
+        {"idempotency_lookup_import",
+         "SELECT u.n, i.request_hash, NULL::bytea, i.import_id, 1::int2 "
+         "FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS u(merchant_id, key, n) "
+         "CROSS JOIN LATERAL (SELECT request_hash, import_id FROM payment_import "
+         "WHERE book_id = $1 AND merchant_id = u.merchant_id AND key = u.key LIMIT 1) AS i"},
+    [IDEMPOTENCY_SQL_LOOKUP_CASE] =
+        {"idempotency_lookup_case",
+         "SELECT u.n, i.request_hash, i.response, NULL::uuid, 1::int2 "
+         "FROM unnest($2::uuid[], $3::text[]) WITH ORDINALITY AS u(case_id, key, n) "
+         "CROSS JOIN LATERAL (SELECT request_hash, response FROM case_note "
+         "WHERE book_id = $1 AND case_id = u.case_id AND request_key = u.key "
+         "AND request_key <> '' LIMIT 1) AS i"},
 };
 
 const db_stmt *idempotency_sql(idempotency_sql_id id) {

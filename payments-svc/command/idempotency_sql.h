@@ -7,6 +7,8 @@
 typedef enum idempotency_sql_id {
     IDEMPOTENCY_SQL_LOOKUP,
     IDEMPOTENCY_SQL_LOOKUP_PAYOUT,
+    IDEMPOTENCY_SQL_LOOKUP_IMPORT,
+    IDEMPOTENCY_SQL_LOOKUP_CASE,
     IDEMPOTENCY_SQL_COUNT
 } idempotency_sql_id;
 

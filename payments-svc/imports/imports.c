@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "command/audit.h"
+#include "command/idempotency.h"
 #include "command/written_by.h"
 #include "domain/rules.h"
 #include "imports/imports_internal.h"
@@ -107,32 +108,44 @@ typedef struct creating {
     import_row *out;
 } creating;
 
-static bool find_by_key(db_conn *c, const creating *x, bool *found, arena *a, err *e) {
-    db_rows *rows = NULL;
-    db_params *p = db_params_create(a);
-    db_i64(p, x->m->book_id);
+// The import of a known key, as it stands: so an upload that broke off is found again.
+static bool find_by_key(db_conn *c, const creating *x, idem_entry *one, arena *a, err *e) {
+    if (!idem_lookup(c, x->s->o.keys, x->m->book_id, IDEM_IMPORT, &one, 1, a, e) || !one->known) {
+        return !err_is_set(e);
+    }
+    db_params *p = of_import(x->m->book_id, one->kept_made, a);
     db_text(p, str_of(x->m->id));
-    db_text(p, x->n->key);
-    if (!db_exec(c, imports_sql(IMPORTS_SQL_BY_KEY), p, a, &rows, NULL, e)) {
+    if (!read_one(c, IMPORTS_SQL_GET, p, x->out, a, e)) {
         return false;
     }
-    *found = db_count(rows) > 0;
-    if (!*found) {
-        return true;
+    if (one->unhashed) { // from before migration 0037
+        one->same =
+            str_eq(x->out->file_name, x->n->file_name) && x->out->size_bytes == x->n->size_bytes;
     }
-    import_read(rows, 0, x->out);
-    return (str_eq(x->out->file_name, x->n->file_name) && x->out->size_bytes == x->n->size_bytes) ||
-           err_set_field(e, ERR_ALREADY_EXISTS, "IDEMPOTENCY_KEY_REUSED", "idempotency_key",
-                         "the key stands for another import");
+    return one->same || idem_conflict("", e);
+}
+
+static bool validate(const creating *x, err *e) {
+    if (!rule_text(x->n->file_name, 1, IMPORT_NAME_MAX, "", "file_name", e)) {
+        return false;
+    }
+    const int64_t max = x->s->o.bytes_max;
+    return (x->n->size_bytes >= 1 && x->n->size_bytes <= max) ||
+           err_set_field(e, ERR_INVALID_ARGUMENT, "FILE_TOO_LARGE", "size_bytes",
+                         "a file has 1 to %" PRId64 " bytes", max);
 }
 
 static bool create_tx(db_conn *c, arena *a, void *arg, err *e) {
     const creating *x = arg;
-    bool found = false;
+    idem_entry one = {.merchant_id = str_of(x->m->id), .key = x->n->key, .content = x->n->content};
     int64_t n = 0;
-    if (!find_by_key(c, x, &found, a, e) || found) {
-        return found && !err_is_set(e);
+    if (!find_by_key(c, x, &one, a, e) || one.known) {
+        return one.known && !err_is_set(e);
     }
+    if (!validate(x, e)) {
+        return false;
+    }
+    idem_hash(x->s->o.keys, IDEM_IMPORT, &one);
     const char *actor = actor_text(x->n->by, a);
     if (actor == NULL) {
         return err_no_memory(e, "the import");
@@ -147,6 +160,7 @@ static bool create_tx(db_conn *c, arena *a, void *arg, err *e) {
     db_text(p, str_of(actor));
     db_time(p, now_us);
     db_i32(p, (int32_t)x->s->o.open_max);
+    db_bytes(p, one.hash.bytes, one.hash.len);
     if (!db_exec(c, imports_sql(IMPORTS_SQL_INSERT), p, a, NULL, &n, e)) {
         return false;
     }
@@ -156,36 +170,35 @@ static bool create_tx(db_conn *c, arena *a, void *arg, err *e) {
                        " open imports: start, finish or cancel one of them",
                        x->s->o.open_max);
     }
+    p = of_import(x->m->book_id, id, a);
+    db_text(p, str_of(x->m->id));
     return audit_write_id(c, x->m->book_id, x->n->by, str_of(x->m->id), "import", id, STR(""),
                           now_us, a, e) &&
-           find_by_key(c, x, &found, a, e) &&
-           (found || err_set(e, ERR_INTERNAL, "IMPORT_LOST", "a new import is not there"));
+           read_one(c, IMPORTS_SQL_GET, p, x->out, a, e);
+}
+
+// Another import has taken the place.
+static bool is_place_taken(const err *e) {
+    return e->code == ERR_ALREADY_EXISTS && strcmp(e->constraint, "payment_import_slot") == 0;
 }
 
 bool import_create(imports *s, const merchant *m, const import_new *n, import_row *out,
                    int64_t deadline_mono_ms, arena *a, err *e) {
     creating x = {s, m, n, out};
-    if (!rule_key(n->key, "", e) ||
-        !rule_text(n->file_name, 1, IMPORT_NAME_MAX, "", "file_name", e)) {
+    if (!rule_key(n->key, "", e)) {
         return false;
-    }
-    if (n->size_bytes < 1 || n->size_bytes > s->o.bytes_max) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "FILE_TOO_LARGE", "size_bytes",
-                             "a file has 1 to %" PRId64 " bytes", s->o.bytes_max);
     }
     bool ok = false, again = true;
     for (int i = 0; again && i < RACES_MAX; i++) {
         err_clear(e);
         ok = db_transact(s->o.pool, deadline_mono_ms, a, create_tx, &x, e);
-        // Another import has taken the place or the key, or the answer to the commit was lost.
-        again = !ok && ((e->code == ERR_ALREADY_EXISTS && e->constraint[0] != '\0') ||
-                        (e->flags & ERR_COMMIT_UNKNOWN) != 0);
+        again = !ok && (is_place_taken(e) || idem_should_look_again(e));
     }
-    if (again) {
+    if (!ok && is_place_taken(e)) {
         (void)err_set(e, ERR_UNAVAILABLE, "ASK_AGAIN", "other imports were made at this moment");
         e->flags |= ERR_RETRIABLE;
     }
-    return ok;
+    return ok || idem_give_up(e);
 }
 
 // --- Changes under the row's lock ------------------------------------------------------------------------------------

@@ -83,10 +83,11 @@ typedef struct import_row {
 typedef struct import_new {
     const actor_info *by;
     str key, file_name;
+    str content; // the request's bytes: equal requests have equal bytes
     int64_t size_bytes;
 } import_new;
 
-// All of these block until the deadline at most, on any thread. The same key, name and size give the same import. ALREADY_EXISTS
+// All of these block until the deadline at most, on any thread. The same request gives the same import, as it stands. ALREADY_EXISTS
 // IDEMPOTENCY_KEY_REUSED; RESOURCE_EXHAUSTED TOO_MANY_IMPORTS; INVALID_ARGUMENT.
 bool import_create(imports *s, const merchant *m, const import_new *n, import_row *out,
                    int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;

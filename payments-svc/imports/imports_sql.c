@@ -16,14 +16,12 @@ static const db_stmt STATEMENTS[IMPORTS_SQL_COUNT] = {
         {"import_insert",
          "INSERT INTO payment_import (book_id, import_id, merchant_id, key, file_name, size_bytes, "
          "state, slot, received, row_count, fault_count, handed, accepted, refused, stop, actor, "
-         "started_by, created_at, updated_at) SELECT $1::bigint, $2::uuid, $3::text, $4::text, "
+         "started_by, created_at, updated_at, request_hash) SELECT $1::bigint, $2::uuid, $3::text, "
+         "$4::text, "
          "$5::text, $6::bigint, 1, g.n::smallint, 0, 0, 0, 0, 0, 0, false, $7::text, '', "
-         "$8::timestamptz, $8::timestamptz FROM generate_series(1, $9::int4) AS g(n) "
+         "$8::timestamptz, $8::timestamptz, $10::bytea FROM generate_series(1, $9::int4) AS g(n) "
          "WHERE NOT EXISTS (SELECT 1 FROM payment_import AS i WHERE i.book_id = $1 "
          "AND i.merchant_id = $3 AND i.slot = g.n) ORDER BY g.n LIMIT 1"},
-    [IMPORTS_SQL_BY_KEY] = {"import_by_key",
-                            "SELECT " IMPORT_COLUMNS "FROM payment_import WHERE book_id = $1 "
-                            "AND merchant_id = $2 AND key = $3"},
     [IMPORTS_SQL_GET] = {"import_get",
                          "SELECT " IMPORT_COLUMNS "FROM payment_import WHERE book_id = $1 "
                          "AND import_id = $2 AND merchant_id = $3"},

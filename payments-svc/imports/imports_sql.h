@@ -6,7 +6,6 @@
 
 typedef enum imports_sql_id {
     IMPORTS_SQL_INSERT,
-    IMPORTS_SQL_BY_KEY,
     IMPORTS_SQL_GET,
     IMPORTS_SQL_LIST,
     IMPORTS_SQL_LOCK,

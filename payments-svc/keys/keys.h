@@ -57,7 +57,7 @@ typedef struct rotation_row {
     str at[3];
 } rotation_row;
 
-enum { KEY_TARGETS = 10 };
+enum { KEY_TARGETS = 12 };
 const char *key_target_name(int32_t number); // "?" beyond
 
 typedef struct keys_report {

@@ -258,6 +258,30 @@ static const db_stmt STATEMENTS[KEYS_SQL_COUNT] = {
          "import_part WHERE book_id = $1 AND (import_id, at_byte) > ($2::text::uuid, "
          "$3::text::bigint) AND $4::text IS NOT NULL ORDER BY import_id, at_byte LIMIT 1000) "
          "AS r) AS t) AS w WHERE $5::bytea IS NOT NULL ORDER BY w.n"},
+    [KEYS_SQL_READ_IMPORT] =
+        {"keys_read_import",
+         "SELECT w.k1, w.k2, w.k3, w.id, NULL::bytea, w.aad FROM (SELECT t.*, CASE WHEN "
+         "octet_length(t.v) > 32 AND get_byte(t.v, 0) = 1 AND octet_length(t.v) = 34 + "
+         "get_byte(t.v, 1) THEN substring(t.v FROM 3 FOR get_byte(t.v, 1)) END AS id, "
+         "sum(octet_length(t.v)) OVER (ORDER BY t.n) AS bytes FROM (SELECT import_id::text AS k1, "
+         "''::text AS k2, ''::text AS k3, request_hash AS v, "
+         "'' AS aad, row_number() OVER (ORDER BY import_id) AS n FROM (SELECT * FROM "
+         "payment_import WHERE "
+         "book_id = $1 AND (import_id) > ($2::text::uuid) AND $3::text IS NOT NULL AND $4::text IS "
+         "NOT NULL ORDER BY import_id LIMIT 2000) AS r) AS t) AS w WHERE $5::bytea IS NULL "
+         "OR w.n = 1 OR coalesce(w.bytes, 0) <= 16777216 ORDER BY w.n"},
+    [KEYS_SQL_READ_CASE] =
+        {"keys_read_case",
+         "SELECT w.k1, w.k2, w.k3, w.id, NULL::bytea, w.aad FROM (SELECT t.*, CASE WHEN "
+         "octet_length(t.v) > 32 AND get_byte(t.v, 0) = 1 AND octet_length(t.v) = 34 + "
+         "get_byte(t.v, 1) THEN substring(t.v FROM 3 FOR get_byte(t.v, 1)) END AS id, "
+         "sum(octet_length(t.v)) OVER (ORDER BY t.n) AS bytes FROM (SELECT case_id::text AS k1, "
+         "note_id::text AS k2, ''::text AS k3, request_hash AS v, "
+         "'' AS aad, row_number() OVER (ORDER BY case_id, note_id) AS n FROM (SELECT * FROM "
+         "case_note WHERE "
+         "book_id = $1 AND (case_id, note_id) > ($2::text::uuid, $3::text::uuid) AND $4::text IS "
+         "NOT NULL ORDER BY case_id, note_id LIMIT 2000) AS r) AS t) AS w WHERE $5::bytea IS NULL "
+         "OR w.n = 1 OR coalesce(w.bytes, 0) <= 16777216 ORDER BY w.n"},
 };
 
 #define NO_UUID "00000000-0000-0000-0000-000000000000"
@@ -276,6 +300,8 @@ const key_target KEY_TARGET[KEY_TARGETS] = {
     {"request", KEYS_SQL_READ_REQUEST, KEYS_SQL_COUNT, true, {"", "-1", ""}},
     {"payout", KEYS_SQL_READ_PAYOUT, KEYS_SQL_COUNT, true, {NO_UUID, "", ""}},
     {"part of an import", KEYS_SQL_READ_PART, KEYS_SQL_COUNT, false, {NO_UUID, "-1", ""}},
+    {"import", KEYS_SQL_READ_IMPORT, KEYS_SQL_COUNT, true, {NO_UUID, "", ""}},
+    {"change of a case", KEYS_SQL_READ_CASE, KEYS_SQL_COUNT, true, {NO_UUID, NO_UUID, ""}},
 };
 
 const db_stmt *keys_sql(keys_sql_id id) {

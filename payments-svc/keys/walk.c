@@ -159,6 +159,7 @@ static bool next_book(walk *w, db_conn *c, bool *found, arena *a, err *e) {
     if (books == NULL) {
         return err_no_memory(e, "the list of books");
     }
+    books[n++] = 0; // of what belongs to no book that is known
     if (!books_more(c, BOOKS_OF_MERCHANTS, books, BOOKS_MAX, &n, a, e) ||
         !books_more(c, BOOKS_OF_INBOX, books, BOOKS_MAX, &n, a, e)) {
         return false;

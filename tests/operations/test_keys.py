@@ -141,9 +141,23 @@ class Traffic:
         assert not self.failures, self.failures
 
 
+def known_by_keys(world, merchant):
+    """An import, and a change of a case of no book: their own rows have the hashes of their requests."""
+    def call(service, method, **fields):
+        messages, _ = stubs.modules(f"payments/v1/{service.lower()}_service")
+        stub = world.stub(f"payments/v1/{service.lower()}_service", f"{service}Service", "payments-svc")
+        rpc.persist(lambda: getattr(stub, method), getattr(messages, f"{method}Request")(**fields))
+    ((case_id,),) = world.payments_rows(
+        "INSERT INTO payment_case SELECT 0, gen_random_uuid(), 'CONNECTION_DOWN', 'connection', 'x', '', 'DOWN', '', 0, '', 1, '', '', 1, now(), "
+        "now(), now() RETURNING case_id")
+    call("Import", "CreateImport", merchant_id=merchant.id, idempotency_key="i", file_name="f.csv", size_bytes=10)
+    call("Case", "CommentCase", book_id=0, case_id=case_id, comment="x", person="ada", idempotency_key="c")
+
+
 def test_all_is_sealed_anew_under_load_and_the_old_key_goes(ring, tmp_path):
     world, payctl = ring.world, Payctl(ring.world, tmp_path)
     with Traffic(world) as traffic:
+        known_by_keys(world, traffic.merchant)
         ring.add("k2")  # first known everywhere
         assert under(world, "k1") and not under(world, "k2")
         ring.make_current("k2")  # then it seals
@@ -162,6 +176,7 @@ def test_all_is_sealed_anew_under_load_and_the_old_key_goes(ring, tmp_path):
     # What is left of the old key are hashes of requests: without its data key, repeats are still known.
     old = ring.key("k1")
     assert not old.seals_values and old.hashes_requests and "payout: " in old.uses
+    assert "import: 1" in old.uses and "change of a case: 1" in old.uses
     ring.only_mac("k1")
     ring.everywhere()
     world.payments.kill()

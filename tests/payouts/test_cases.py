@@ -127,6 +127,53 @@ def test_DEFINITE_ERRORS_a_repeat_answers_the_same_and_another_resolution_is_ref
     assert [note.kind for note in cases.get(case).notes] == ["RESOLVED"]
 
 
+def raw(cases, method, **fields):
+    """The bytes of the answer as they came over the wire."""
+    call = cases.world.channel("payments-svc").unary_unary(
+        f"/payments.v1.CaseService/{method}", request_serializer=lambda message: message.SerializeToString(),
+        response_deserializer=lambda data: data)
+    return rpc.persist(lambda: call, getattr(cases.pb, f"{method}Request")(**fields), timeout=20)
+
+
+def changes_of(case):
+    """One of each kind, with a key of its own."""
+    name = {"book_id": case.book_id, "case_id": case.case_id, "person": "ada"}
+    return [("AssignCase", {**name, "owner": "grace", "idempotency_key": "a"}),
+            ("CommentCase", {**name, "comment": "called the bank", "idempotency_key": "c"}),
+            ("ResolveCase", {**name, "resolution": "DONE", "comment": "restarted", "idempotency_key": "r"})]
+
+
+@pytest.mark.parametrize("book_id", [0, 1])
+def test_DEFINITE_ERRORS_a_repeat_gets_the_bytes_of_the_first_answer(cases, book_id):
+    """Whatever became of the case since; and a key says nothing of what it stands for."""
+    case = cases.insert(book_id=book_id)
+    calls, answers = changes_of(case), []
+    for method, fields in calls:
+        answers.append(raw(cases, method, **fields))
+        if method != "ResolveCase":
+            cases.call("AssignCase", book_id=book_id, case_id=case.case_id, owner=unique("o"), person="ada", idempotency_key=unique("k"))
+    assert [raw(cases, method, **fields) for method, fields in calls] == answers
+    for method, fields in calls:
+        assert cases.refused(method, **{**fields, "person": "bob"}).reason == "IDEMPOTENCY_KEY_REUSED"  # nobody repeats for another
+    assert cases.refused("CommentCase", **{**calls[1][1], "idempotency_key": "a"}).reason == "IDEMPOTENCY_KEY_REUSED"
+    assert len(cases.get(case).notes) == 5
+    for (kept,) in cases.world.payments_rows(f"SELECT encode(request_hash, 'hex') FROM case_note WHERE case_id = '{case.case_id}'"):
+        version, key_id_len = bytes.fromhex(kept)[:2]
+        assert version == 1 and len(bytes.fromhex(kept)) == 2 + key_id_len + 32
+
+
+def test_keys_of_notes_of_an_older_version_are_still_known(cases):
+    """Neither a hash nor an answer was kept: the columns are compared, and the case is answered as it stands."""
+    case = cases.insert()
+    calls = changes_of(case)
+    answers = [raw(cases, method, **fields) for method, fields in calls]
+    cases.world.payments_rows(f"UPDATE case_note SET request_hash = NULL, response = NULL WHERE case_id = '{case.case_id}'")
+    assert [raw(cases, method, **fields) for method, fields in calls] == 3 * answers[-1:]
+    for method, fields in calls:
+        assert cases.refused(method, **{**fields, "person": "bob"}).reason == "IDEMPOTENCY_KEY_REUSED"
+    assert len(cases.get(case).notes) == 3
+
+
 def test_EXPLAINED_who_what_and_when(cases):
     case = cases.insert(kind="KIND_TO_COME")
     name = {"book_id": case.book_id, "case_id": case.case_id, "person": "ada"}

@@ -332,6 +332,34 @@ def test_a_key_stands_for_one_import_and_a_merchant_sees_its_own(payer, shop):
     assert importer.refused("UploadImport", made.import_id, offset=0, data=b"x" * 10) == ("FAILED_PRECONDITION", "IMPORT_NOT_UPLOADING")
 
 
+def test_a_key_is_kept_as_a_keyed_hash_and_older_rows_are_known(shop):
+    importer, key = Importer(shop), unique("import")
+    made = importer.create(b"x" * 10, key)
+    of_it = f"WHERE import_id = '{made.import_id}'"
+    rows = shop.payer.world.payments_rows
+    ((kept,),) = rows(f"SELECT encode(request_hash, 'hex') FROM payment_import {of_it}")
+    version, key_id_len = bytes.fromhex(kept)[:2]
+    assert version == 1 and len(bytes.fromhex(kept)) == 2 + key_id_len + 32
+    rows(f"UPDATE payment_import SET request_hash = NULL {of_it}")
+    assert importer.create(b"x" * 10, key).import_id == made.import_id
+    for other in ({"file_name": "other.csv", "size_bytes": 10}, {"file_name": "payouts.csv", "size_bytes": 11}):
+        assert importer.refused("CreateImport", idempotency_key=key, **other) == ("ALREADY_EXISTS", "IDEMPOTENCY_KEY_REUSED")
+    importer.call("CancelImport", made.import_id)
+
+
+def test_DEFINITE_ERRORS_a_known_key_is_answered_before_a_limit_is_looked_at(new_world):
+    world = new_world()
+    importer, key = Importer(Payer(world).merchant()), unique("import")
+    made = importer.create(b"x" * 5000, key)
+    world.payments.stop()
+    world.stack.settings["payments-svc"].update({"import.bytes_max": 4096})
+    world.stack.configure()
+    world.payments.start()
+    assert importer.create(b"x" * 5000, key).import_id == made.import_id
+    assert importer.refused("CreateImport", idempotency_key=unique("k"), file_name="f", size_bytes=5000) == ("INVALID_ARGUMENT", "FILE_TOO_LARGE")
+    assert importer.refused("CreateImport", idempotency_key=key, file_name="f", size_bytes=1 << 40) == ("ALREADY_EXISTS", "IDEMPOTENCY_KEY_REUSED")
+
+
 def test_limits_and_imports_that_nobody_goes_on_with(new_world):
     world = new_world({"payments-svc": {"import.open_max": 2, "import.rows_max": 3, "import.bytes_max": 5000, "import.idle_s": 1,
                                         "import.poll_ms": 50}})
