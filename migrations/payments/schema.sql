@@ -1,6 +1,67 @@
 -- What migrations/payments makes of an empty database: tables, indexes, and what each role may do. Written by `./dev docs`, for people
 -- who read: do not edit, it is never run. Months of partitioned tables, which `payments-svc maintain` adds, are left out.
 
+CREATE FUNCTION public.keys_reseal(target text, book bigint, k1 text[], k2 text[], k3 text[], heads bytea[], fresh bytea[]) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+DECLARE
+    sealing text;
+    mark bytea; -- an envelope under the rotation's key begins so
+    n bigint;
+BEGIN
+    SELECT r.key_id INTO sealing FROM public.key_rotation AS r WHERE r.book_id = 0 AND r.state = 1;
+    IF sealing IS NULL THEN
+        RAISE EXCEPTION 'no rotation goes on' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    mark := set_byte('\x0100'::bytea, 1, octet_length(sealing)) || convert_to(sealing, 'UTF8');
+    IF EXISTS (SELECT FROM unnest(heads, fresh) AS u(head, v) WHERE (
+            octet_length(u.head) > 14 AND get_byte(u.head, 0) = 1 AND octet_length(u.head) = 14 + get_byte(u.head, 1)
+            AND substring(u.head FROM 1 FOR octet_length(mark)) <> mark
+            AND substring(u.v FROM 1 FOR octet_length(mark)) = mark AND octet_length(u.v) >= octet_length(mark) + 28) IS NOT TRUE) THEN
+        RAISE EXCEPTION 'an envelope is not under the key of the rotation, or was so before' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    CASE target
+    WHEN 'recipient name' THEN
+        UPDATE public.recipient AS t SET name_sealed = u.v FROM unnest(k1, heads, fresh) AS u(k1, head, v)
+            WHERE t.book_id = book AND t.recipient_id = u.k1::uuid AND substring(t.name_sealed FROM 1 FOR octet_length(u.head)) = u.head
+            AND octet_length(t.name_sealed) - octet_length(u.head) = octet_length(u.v) - octet_length(mark) - 12;
+    WHEN 'recipient account' THEN
+        UPDATE public.recipient AS t SET account_sealed = u.v FROM unnest(k1, heads, fresh) AS u(k1, head, v)
+            WHERE t.book_id = book AND t.recipient_id = u.k1::uuid AND substring(t.account_sealed FROM 1 FOR octet_length(u.head)) = u.head
+            AND octet_length(t.account_sealed) - octet_length(u.head) = octet_length(u.v) - octet_length(mark) - 12;
+    WHEN 'answer to a registration' THEN
+        UPDATE public.idempotency AS t SET response = u.v FROM unnest(k1, k2, k3, heads, fresh) AS u(k1, k2, k3, head, v)
+            WHERE t.book_id = book AND t.merchant_id = u.k1 AND t.operation = u.k2::smallint AND t.key = u.k3 AND t.operation = 2
+            AND substring(t.response FROM 1 FOR octet_length(u.head)) = u.head
+            AND octet_length(t.response) - octet_length(u.head) = octet_length(u.v) - octet_length(mark) - 12;
+    WHEN 'submission' THEN
+        UPDATE public.submission AS t SET content_sealed = u.v FROM unnest(k1, heads, fresh) AS u(k1, head, v)
+            WHERE t.book_id = book AND t.submission_id = u.k1::uuid AND substring(t.content_sealed FROM 1 FOR octet_length(u.head)) = u.head
+            AND octet_length(t.content_sealed) - octet_length(u.head) = octet_length(u.v) - octet_length(mark) - 12;
+    WHEN 'inbox' THEN
+        UPDATE public.inbox AS t SET content_sealed = u.v FROM unnest(k1, heads, fresh) AS u(k1, head, v)
+            WHERE t.book_id = book AND t.inbox_id = u.k1::uuid AND substring(t.content_sealed FROM 1 FOR octet_length(u.head)) = u.head
+            AND octet_length(t.content_sealed) - octet_length(u.head) = octet_length(u.v) - octet_length(mark) - 12;
+    WHEN 'repaired inbox' THEN
+        UPDATE public.inbox_version AS t SET content_sealed = u.v FROM unnest(k1, k2, heads, fresh) AS u(k1, k2, head, v)
+            WHERE t.book_id = book AND t.inbox_id = u.k1::uuid AND t.version = u.k2::integer
+            AND substring(t.content_sealed FROM 1 FOR octet_length(u.head)) = u.head
+            AND octet_length(t.content_sealed) - octet_length(u.head) = octet_length(u.v) - octet_length(mark) - 12;
+    WHEN 'exception' THEN
+        UPDATE public.inbox_exception AS t SET raw_sealed = u.v FROM unnest(k1, k2, k3, heads, fresh) AS u(k1, k2, k3, head, v)
+            WHERE t.book_id = book AND t.inbox_id = u.k1::uuid AND t.version = u.k2::integer AND t.line = u.k3::integer
+            AND substring(t.raw_sealed FROM 1 FOR octet_length(u.head)) = u.head
+            AND octet_length(t.raw_sealed) - octet_length(u.head) = octet_length(u.v) - octet_length(mark) - 12;
+    ELSE
+        RAISE EXCEPTION 'nothing is sealed anew there: %', target USING ERRCODE = 'invalid_parameter_value';
+    END CASE;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN n;
+END
+$$;
+
 CREATE TABLE public.archive (
     book_id bigint NOT NULL,
     archive_id uuid NOT NULL,
@@ -1032,6 +1093,9 @@ REVOKE USAGE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO payments_migrator;
 GRANT USAGE ON SCHEMA public TO payments_service;
 
+REVOKE ALL ON FUNCTION public.keys_reseal(target text, book bigint, k1 text[], k2 text[], k3 text[], heads bytea[], fresh bytea[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.keys_reseal(target text, book bigint, k1 text[], k2 text[], k3 text[], heads bytea[], fresh bytea[]) TO payments_service;
+
 GRANT SELECT ON TABLE public.archive TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.audit TO payments_service;
@@ -1086,8 +1150,6 @@ GRANT UPDATE(met_attempt) ON TABLE public.forgotten_entry TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.idempotency TO payments_service;
 
-GRANT UPDATE(response) ON TABLE public.idempotency TO payments_service;
-
 GRANT SELECT,INSERT ON TABLE public.import_fault TO payments_service;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.import_part TO payments_service;
@@ -1097,8 +1159,6 @@ GRANT SELECT,INSERT ON TABLE public.import_result TO payments_service;
 GRANT SELECT,INSERT ON TABLE public.inbound_file TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.inbox TO payments_service;
-
-GRANT UPDATE(content_sealed) ON TABLE public.inbox TO payments_service;
 
 GRANT UPDATE(state) ON TABLE public.inbox TO payments_service;
 
@@ -1124,8 +1184,6 @@ GRANT UPDATE(updated_at) ON TABLE public.inbox TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.inbox_exception TO payments_service;
 
-GRANT UPDATE(raw_sealed) ON TABLE public.inbox_exception TO payments_service;
-
 GRANT UPDATE(state) ON TABLE public.inbox_exception TO payments_service;
 
 GRANT UPDATE(closed_by) ON TABLE public.inbox_exception TO payments_service;
@@ -1147,8 +1205,6 @@ GRANT UPDATE(due_at) ON TABLE public.inbox_sweep_again TO payments_service;
 GRANT UPDATE(tries) ON TABLE public.inbox_sweep_again TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.inbox_version TO payments_service;
-
-GRANT UPDATE(content_sealed) ON TABLE public.inbox_version TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.job TO payments_service;
 
@@ -1290,10 +1346,6 @@ GRANT UPDATE(owed) ON TABLE public.receivable TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.recipient TO payments_service;
 
-GRANT UPDATE(name_sealed) ON TABLE public.recipient TO payments_service;
-
-GRANT UPDATE(account_sealed) ON TABLE public.recipient TO payments_service;
-
 GRANT SELECT,INSERT ON TABLE public.recovery_listing TO payments_service;
 
 GRANT UPDATE(since) ON TABLE public.recovery_listing TO payments_service;
@@ -1385,8 +1437,6 @@ GRANT UPDATE(claims) ON TABLE public.saga_slot TO payments_service;
 GRANT SELECT,INSERT ON TABLE public.step_log TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.submission TO payments_service;
-
-GRANT UPDATE(content_sealed) ON TABLE public.submission TO payments_service;
 
 GRANT UPDATE(state) ON TABLE public.submission TO payments_service;
 

@@ -14,8 +14,7 @@
     "statement_timestamp() - $1::bigint * interval '1 ms') END FROM key_rotation "
 
 // Parameters of a reading: book, the three parts of the key behind which it begins, the key that seals (values under it stay where they
-// are). It takes at most so many rows, and 16 MiB, unless the first value alone has more. Of a writing: book, the parts of the keys, heads
-// of the envelopes that were read, envelopes.
+// are). It takes at most so many rows, and 16 MiB, unless the first value alone has more.
 static const db_stmt STATEMENTS[KEYS_SQL_COUNT] = {
     [KEYS_SQL_LIST] = {"keys_list", KEY "WHERE book_id = 0 ORDER BY key_id"},
     // Whoever adds a key, or says that it seals, waits for the end of the walk that judges it.
@@ -95,6 +94,9 @@ static const db_stmt STATEMENTS[KEYS_SQL_COUNT] = {
          "n = key_count.n + excluded.n"},
     [KEYS_SQL_COUNTS] = {"keys_counts", "SELECT key_id, target, n FROM key_count WHERE book_id = 0 "
                                         "AND rotation_id = $1 ORDER BY key_id, target"},
+    // A function of migration 0039: the service itself has no right to write there. The target's name, the book, the parts of the keys,
+    // heads of the envelopes that were read, envelopes.
+    [KEYS_SQL_RESEAL] = {"keys_reseal", "SELECT keys_reseal($1, $2, $3, $4, $5, $6, $7)"},
     [KEYS_SQL_READ_NAME] =
         {"keys_read_name",
          "SELECT w.k1, w.k2, w.k3, w.id, CASE WHEN w.id <> $5::bytea THEN w.v END, w.aad "
@@ -107,12 +109,6 @@ static const db_stmt STATEMENTS[KEYS_SQL_COUNT] = {
          "AND (recipient_id) > ($2::text::uuid) AND $3::text IS NOT NULL AND $4::text IS NOT "
          "NULL ORDER BY recipient_id LIMIT 2000) AS r) AS t) AS w WHERE w.n = 1 OR "
          "coalesce(w.bytes, 0) <= 16777216 ORDER BY w.n"},
-    [KEYS_SQL_WRITE_NAME] =
-        {"keys_write_name",
-         "UPDATE recipient AS t SET name_sealed = u.v FROM unnest($2::text[], $3::text[], "
-         "$4::text[], $5::bytea[], $6::bytea[]) AS u(k1, k2, k3, head, v) WHERE t.book_id = "
-         "$1 AND t.recipient_id = u.k1::uuid AND substring(t.name_sealed FROM 1 FOR "
-         "octet_length(u.head)) = u.head"},
     [KEYS_SQL_READ_ACCOUNT] =
         {"keys_read_account",
          "SELECT w.k1, w.k2, w.k3, w.id, CASE WHEN w.id <> $5::bytea THEN w.v END, w.aad "
@@ -125,12 +121,6 @@ static const db_stmt STATEMENTS[KEYS_SQL_COUNT] = {
          "WHERE book_id = $1 AND (recipient_id) > ($2::text::uuid) AND $3::text IS NOT NULL "
          "AND $4::text IS NOT NULL ORDER BY recipient_id LIMIT 2000) AS r) AS t) AS w WHERE "
          "w.n = 1 OR coalesce(w.bytes, 0) <= 16777216 ORDER BY w.n"},
-    [KEYS_SQL_WRITE_ACCOUNT] =
-        {"keys_write_account",
-         "UPDATE recipient AS t SET account_sealed = u.v FROM unnest($2::text[], $3::text[], "
-         "$4::text[], $5::bytea[], $6::bytea[]) AS u(k1, k2, k3, head, v) WHERE t.book_id = "
-         "$1 AND t.recipient_id = u.k1::uuid AND substring(t.account_sealed FROM 1 FOR "
-         "octet_length(u.head)) = u.head"},
     [KEYS_SQL_READ_ANSWER] =
         {"keys_read_answer",
          "SELECT w.k1, w.k2, w.k3, w.id, CASE WHEN w.id <> $5::bytea THEN w.v END, w.aad "
@@ -144,12 +134,6 @@ static const db_stmt STATEMENTS[KEYS_SQL_COUNT] = {
          "(merchant_id, operation, key) > ($2::text, $3::text::smallint, $4::text) ORDER BY "
          "merchant_id, operation, key LIMIT 2000) AS r) AS t) AS w WHERE w.n = 1 OR "
          "coalesce(w.bytes, 0) <= 16777216 ORDER BY w.n"},
-    [KEYS_SQL_WRITE_ANSWER] =
-        {"keys_write_answer",
-         "UPDATE idempotency AS t SET response = u.v FROM unnest($2::text[], $3::text[], "
-         "$4::text[], $5::bytea[], $6::bytea[]) AS u(k1, k2, k3, head, v) WHERE t.book_id = "
-         "$1 AND t.merchant_id = u.k1 AND t.operation = u.k2::smallint AND t.key = u.k3 AND "
-         "substring(t.response FROM 1 FOR octet_length(u.head)) = u.head"},
     [KEYS_SQL_READ_SUBMISSION] =
         {"keys_read_submission",
          "SELECT w.k1, w.k2, w.k3, w.id, CASE WHEN w.id <> $5::bytea THEN w.v END, w.aad "
@@ -162,12 +146,6 @@ static const db_stmt STATEMENTS[KEYS_SQL_COUNT] = {
          "submission WHERE book_id = $1 AND (submission_id) > ($2::text::uuid) AND $3::text "
          "IS NOT NULL AND $4::text IS NOT NULL ORDER BY submission_id LIMIT 200) AS r) AS t) "
          "AS w WHERE w.n = 1 OR coalesce(w.bytes, 0) <= 16777216 ORDER BY w.n"},
-    [KEYS_SQL_WRITE_SUBMISSION] =
-        {"keys_write_submission",
-         "UPDATE submission AS t SET content_sealed = u.v FROM unnest($2::text[], "
-         "$3::text[], $4::text[], $5::bytea[], $6::bytea[]) AS u(k1, k2, k3, head, v) WHERE "
-         "t.book_id = $1 AND t.submission_id = u.k1::uuid AND substring(t.content_sealed "
-         "FROM 1 FOR octet_length(u.head)) = u.head"},
     [KEYS_SQL_READ_INBOX] =
         {"keys_read_inbox",
          "SELECT w.k1, w.k2, w.k3, w.id, CASE WHEN w.id <> $5::bytea THEN w.v END, w.aad "
@@ -180,12 +158,6 @@ static const db_stmt STATEMENTS[KEYS_SQL_COUNT] = {
          "(inbox_id) > ($2::text::uuid) AND $3::text IS NOT NULL AND $4::text IS NOT NULL "
          "ORDER BY inbox_id LIMIT 500) AS r) AS t) AS w WHERE w.n = 1 OR coalesce(w.bytes, "
          "0) <= 16777216 ORDER BY w.n"},
-    [KEYS_SQL_WRITE_INBOX] =
-        {"keys_write_inbox",
-         "UPDATE inbox AS t SET content_sealed = u.v FROM unnest($2::text[], $3::text[], "
-         "$4::text[], $5::bytea[], $6::bytea[]) AS u(k1, k2, k3, head, v) WHERE t.book_id = "
-         "$1 AND t.inbox_id = u.k1::uuid AND substring(t.content_sealed FROM 1 FOR "
-         "octet_length(u.head)) = u.head"},
     [KEYS_SQL_READ_REPAIRED] =
         {"keys_read_repaired",
          "SELECT w.k1, w.k2, w.k3, w.id, CASE WHEN w.id <> $5::bytea THEN w.v END, w.aad "
@@ -198,12 +170,6 @@ static const db_stmt STATEMENTS[KEYS_SQL_COUNT] = {
          "FROM inbox_version WHERE book_id = $1 AND (inbox_id, version) > ($2::text::uuid, "
          "$3::text::integer) AND $4::text IS NOT NULL ORDER BY inbox_id, version LIMIT 200) "
          "AS r) AS t) AS w WHERE w.n = 1 OR coalesce(w.bytes, 0) <= 16777216 ORDER BY w.n"},
-    [KEYS_SQL_WRITE_REPAIRED] =
-        {"keys_write_repaired",
-         "UPDATE inbox_version AS t SET content_sealed = u.v FROM unnest($2::text[], "
-         "$3::text[], $4::text[], $5::bytea[], $6::bytea[]) AS u(k1, k2, k3, head, v) WHERE "
-         "t.book_id = $1 AND t.inbox_id = u.k1::uuid AND t.version = u.k2::integer AND "
-         "substring(t.content_sealed FROM 1 FOR octet_length(u.head)) = u.head"},
     [KEYS_SQL_READ_EXCEPTION] =
         {"keys_read_exception",
          "SELECT w.k1, w.k2, w.k3, w.id, CASE WHEN w.id <> $5::bytea THEN w.v END, w.aad "
@@ -217,13 +183,6 @@ static const db_stmt STATEMENTS[KEYS_SQL_COUNT] = {
          "($2::text::uuid, $3::text::integer, $4::text::integer) ORDER BY inbox_id, version, "
          "line LIMIT 1000) AS r) AS t) AS w WHERE w.n = 1 OR coalesce(w.bytes, 0) <= "
          "16777216 ORDER BY w.n"},
-    [KEYS_SQL_WRITE_EXCEPTION] =
-        {"keys_write_exception",
-         "UPDATE inbox_exception AS t SET raw_sealed = u.v FROM unnest($2::text[], "
-         "$3::text[], $4::text[], $5::bytea[], $6::bytea[]) AS u(k1, k2, k3, head, v) WHERE "
-         "t.book_id = $1 AND t.inbox_id = u.k1::uuid AND t.version = u.k2::integer AND "
-         "t.line = u.k3::integer AND substring(t.raw_sealed FROM 1 FOR octet_length(u.head)) "
-         "= u.head"},
     [KEYS_SQL_READ_REQUEST] =
         {"keys_read_request",
          "SELECT w.k1, w.k2, w.k3, w.id, NULL::bytea, w.aad FROM (SELECT t.*, CASE WHEN "
@@ -286,22 +245,18 @@ static const db_stmt STATEMENTS[KEYS_SQL_COUNT] = {
 
 #define NO_UUID "00000000-0000-0000-0000-000000000000"
 const key_target KEY_TARGET[KEY_TARGETS] = {
-    {"recipient name", KEYS_SQL_READ_NAME, KEYS_SQL_WRITE_NAME, false, {NO_UUID, "", ""}},
-    {"recipient account", KEYS_SQL_READ_ACCOUNT, KEYS_SQL_WRITE_ACCOUNT, false, {NO_UUID, "", ""}},
-    {"answer to a registration",
-     KEYS_SQL_READ_ANSWER,
-     KEYS_SQL_WRITE_ANSWER,
-     false,
-     {"", "-1", ""}},
-    {"submission", KEYS_SQL_READ_SUBMISSION, KEYS_SQL_WRITE_SUBMISSION, false, {NO_UUID, "", ""}},
-    {"inbox", KEYS_SQL_READ_INBOX, KEYS_SQL_WRITE_INBOX, false, {NO_UUID, "", ""}},
-    {"repaired inbox", KEYS_SQL_READ_REPAIRED, KEYS_SQL_WRITE_REPAIRED, false, {NO_UUID, "-1", ""}},
-    {"exception", KEYS_SQL_READ_EXCEPTION, KEYS_SQL_WRITE_EXCEPTION, false, {NO_UUID, "-1", "-1"}},
-    {"request", KEYS_SQL_READ_REQUEST, KEYS_SQL_COUNT, true, {"", "-1", ""}},
-    {"payout", KEYS_SQL_READ_PAYOUT, KEYS_SQL_COUNT, true, {NO_UUID, "", ""}},
-    {"part of an import", KEYS_SQL_READ_PART, KEYS_SQL_COUNT, false, {NO_UUID, "-1", ""}},
-    {"import", KEYS_SQL_READ_IMPORT, KEYS_SQL_COUNT, true, {NO_UUID, "", ""}},
-    {"change of a case", KEYS_SQL_READ_CASE, KEYS_SQL_COUNT, true, {NO_UUID, NO_UUID, ""}},
+    {"recipient name", KEYS_SQL_READ_NAME, true, false, {NO_UUID, "", ""}},
+    {"recipient account", KEYS_SQL_READ_ACCOUNT, true, false, {NO_UUID, "", ""}},
+    {"answer to a registration", KEYS_SQL_READ_ANSWER, true, false, {"", "-1", ""}},
+    {"submission", KEYS_SQL_READ_SUBMISSION, true, false, {NO_UUID, "", ""}},
+    {"inbox", KEYS_SQL_READ_INBOX, true, false, {NO_UUID, "", ""}},
+    {"repaired inbox", KEYS_SQL_READ_REPAIRED, true, false, {NO_UUID, "-1", ""}},
+    {"exception", KEYS_SQL_READ_EXCEPTION, true, false, {NO_UUID, "-1", "-1"}},
+    {"request", KEYS_SQL_READ_REQUEST, false, true, {"", "-1", ""}},
+    {"payout", KEYS_SQL_READ_PAYOUT, false, true, {NO_UUID, "", ""}},
+    {"part of an import", KEYS_SQL_READ_PART, false, false, {NO_UUID, "-1", ""}},
+    {"import", KEYS_SQL_READ_IMPORT, false, true, {NO_UUID, "", ""}},
+    {"change of a case", KEYS_SQL_READ_CASE, false, true, {NO_UUID, NO_UUID, ""}},
 };
 
 const db_stmt *keys_sql(keys_sql_id id) {

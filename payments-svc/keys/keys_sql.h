@@ -23,6 +23,7 @@ typedef enum keys_sql_id {
     KEYS_SQL_ROTATION_END,
     KEYS_SQL_COUNT_ADD,
     KEYS_SQL_COUNTS,
+    KEYS_SQL_RESEAL,
     KEYS_SQL_READ_NAME,
     KEYS_SQL_READ_ACCOUNT,
     KEYS_SQL_READ_ANSWER,
@@ -35,23 +36,17 @@ typedef enum keys_sql_id {
     KEYS_SQL_READ_PART,
     KEYS_SQL_READ_IMPORT,
     KEYS_SQL_READ_CASE,
-    KEYS_SQL_WRITE_NAME,
-    KEYS_SQL_WRITE_ACCOUNT,
-    KEYS_SQL_WRITE_ANSWER,
-    KEYS_SQL_WRITE_SUBMISSION,
-    KEYS_SQL_WRITE_INBOX,
-    KEYS_SQL_WRITE_REPAIRED,
-    KEYS_SQL_WRITE_EXCEPTION,
     KEYS_SQL_COUNT
 } keys_sql_id;
 
 const db_stmt *keys_sql(keys_sql_id id);
 
 typedef struct key_target {
-    const char *name;
-    keys_sql_id read, write; // write KEYS_SQL_COUNT: it is only counted
-    bool macs;               // hashes, which cannot be made anew
-    const char *start[3];    // before the first row
+    const char *name; // keys_reseal of the database knows it by this name
+    keys_sql_id read;
+    bool resealed;        // otherwise it is only counted
+    bool macs;            // hashes, which cannot be made anew
+    const char *start[3]; // before the first row
 } key_target;
 extern const key_target KEY_TARGET[KEY_TARGETS];
 

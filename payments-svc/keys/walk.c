@@ -106,21 +106,23 @@ static void take_row(walk *w, batch *b, const db_rows *rows, size_t i) {
 
 static bool write_batch(walk *w, const key_target *t, const batch *b, db_conn *c, arena *a,
                         err *e) {
-    int64_t n = 0;
+    db_rows *rows = NULL;
     if (b->n == 0) {
         return true;
     }
+    ASSERT(t->resealed);
     db_params *p = db_params_create(a);
+    db_text(p, str_of(t->name));
     db_i64(p, w->at.at_book);
     for (int part = 0; part < 3; part++) {
         db_text_array(p, b->k[part], b->n);
     }
     db_bytes_array(p, b->heads, b->n);
     db_bytes_array(p, b->values, b->n);
-    if (!db_exec(c, keys_sql(t->write), p, a, NULL, &n, e)) {
+    if (!db_exec(c, keys_sql(KEYS_SQL_RESEAL), p, a, &rows, NULL, e)) {
         return false;
     }
-    w->resealed += n;
+    w->resealed += db_get_i64(rows, 0, 0);
     return true;
 }
 

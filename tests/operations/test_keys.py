@@ -372,5 +372,47 @@ def test_a_walk_goes_on_where_a_killed_instance_left_it(ring, tmp_path, point):
     wait_until(lambda: len(ring.look().instances) == 2, "the dead instance is forgotten")
 
 
+def reseal(world, row, head, fresh):
+    """The recipient's name is sealed anew by the service's role, as whoever has taken the service over would try: how many rows."""
+    book, recipient, _ = row
+    sql = (f"SELECT keys_reseal('recipient name', {book}, ARRAY['{recipient}'], ARRAY[''], ARRAY[''], ARRAY[{head}]::bytea[], "
+           f"ARRAY[{fresh}]::bytea[])")
+    return int(world.cluster.psql(world.stack.databases[1], sql, role="payments_service").strip())
+
+
+def test_APPEND_ONLY_what_is_sealed_changes_only_with_its_key(ring):
+    """The service's role writes over nothing: a function of the owner puts an envelope of a rotation's key in the place of an older one."""
+    world = ring.world
+    Payer(world).merchant(deposit=1_000).recipient()
+    for table, columns in (*SEALED.items(), ("idempotency", ("response",)), ("inbox_version", ("content_sealed",))):
+        for column in columns if table != "idempotency" else ("response",):
+            with pytest.raises(RunError, match="permission denied"):
+                world.cluster.psql(world.stack.databases[1], f"UPDATE {table} SET {column} = {column}", role="payments_service")
+    row, = world.payments_rows("SELECT book_id, recipient_id, encode(name_sealed, 'hex') FROM recipient ORDER BY recipient_id DESC LIMIT 1")
+    sealed = bytes.fromhex(row[2])
+    n = 2 + sealed[1] + 12
+    head, other = f"'\\x{sealed[:n].hex()}'", b"\x01\x04evil" + secrets.token_bytes(12 + len(sealed) - n)
+    fresh = f"'\\x{other.hex()}'"
+    with pytest.raises(RunError, match="no rotation goes on"):
+        reseal(world, row, head, fresh)
+    # Of a key that no instance has: nobody walks.
+    world.payments_rows("INSERT INTO key_rotation SELECT 0, gen_random_uuid(), 'evil', 1, 'x', now(), NULL, 0, -1, '', '', '', 0, 0, 0, NULL")
+    try:
+        for bad_head, bad_fresh in ((head, "NULL"), (head, "''"), (head, f"'\\x{sealed.hex()}'"), (head, "'\\x01046576696c'"), ("''", fresh),
+                                    ("NULL", fresh), ("'\\x01'", fresh), (fresh, fresh)):
+            with pytest.raises(RunError, match="an envelope is not under the key of the rotation|index -?[0-9]+ out of valid range"):
+                reseal(world, row, bad_head, bad_fresh)
+        for resized in (other[:-1], other + b"x"):
+            assert reseal(world, row, head, f"'\\x{resized.hex()}'") == 0
+        assert reseal(world, row, head.replace(head[-6:], "00000'"), fresh) == 0  # another nonce than that of the row
+        assert reseal(world, row, head, fresh) == 1 and reseal(world, row, head, fresh) == 0
+        again = f"'\\x{other[:18].hex()}'"
+        with pytest.raises(RunError, match="an envelope is not under the key of the rotation"):
+            reseal(world, row, again, fresh)
+    finally:
+        world.payments_rows(f"UPDATE recipient SET name_sealed = '\\x{row[2]}' WHERE recipient_id = '{row[1]}'; "
+                            "DELETE FROM key_rotation WHERE key_id = 'evil'")
+
+
 def ring_of_other(ring):
     return ring.look(OTHER)

@@ -264,11 +264,23 @@ def test_each_copy_begins_with_the_book(table, columns, n):
         assert re.search(rf"^\s*{name}\s+\w", TABLES[table], re.MULTILINE), f"{table} has no column {name}"
 
 
+# A function of the owner does what the service's role must not do at will. Citus runs it on the coordinator, and plans its statements one by one.
+FUNCTIONS = {"0039_reseal.sql": {"keys_reseal"}}
+
+
 @pytest.mark.parametrize("path", sorted((PROJECT / "migrations").rglob("[0-9]*.sql")), ids=lambda path: path.name)
 def test_migrations_are_portable(path):
     text = re.sub(r"--[^\n]*", "", path.read_text(encoding="utf-8"))
-    found = banned(text, BANNED)
+    found = set(banned(text, BANNED)) - ({"PL/pgSQL"} if path.name in FUNCTIONS else set())
     assert not found, found
+    assert set(re.findall(r"CREATE FUNCTION (\w+)", text)) == FUNCTIONS.get(path.name, set())
+    for name in FUNCTIONS.get(path.name, ()):
+        definer = r"LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp\b"
+        assert re.search(rf"CREATE FUNCTION {name}\([^)]*\)[^$]*{definer}[^$]*AS \$\$", text)
+        assert re.search(rf"REVOKE ALL ON FUNCTION {name}\([^)]*\) FROM PUBLIC;", text)
+        body = text.split("$$")[1]
+        assert not re.search(r"\bEXECUTE\b", body) and not re.search(r"\b(?:UPDATE|FROM|JOIN|INTO) (?!public\.|unnest\(|sealing\b|[123]\b)\w", body)
+        assert re.search(r"\bbook_id = book\b", body) and body.count("UPDATE public.") == len(re.findall(r"t\.book_id = book\b", body))
 
 
 @pytest.mark.parametrize("table", sorted(TABLES))
