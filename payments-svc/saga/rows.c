@@ -61,7 +61,7 @@ void saga_row_read(const db_rows *rows, size_t row, saga_item *item) {
 // --- Writing ---------------------------------------------------------------------------------------------------------
 
 // Columns that most rows of a batch share are sent once, as a shape, and chosen by its number (see saga_sql.c).
-enum { SHAPE_NUMBERS = 23, SHAPE_TEXTS = 4 };
+enum { SHAPE_NUMBERS = 14, SHAPE_TEXTS = 2 };
 typedef struct shape {
     int64_t numbers[SHAPE_NUMBERS];
     str texts[SHAPE_TEXTS];
@@ -70,34 +70,23 @@ typedef struct shape {
 // Shapes to compare before a new one is made.
 enum { SHAPES_TRIED = 8 };
 
-static shape shape_of(const saga_item *item) {
+// The columns that each write sets. The numbers stand in the order of the statement.
+enum { USUAL_NUMBERS = 9 };
+static shape usual_shape(const saga_item *item) {
     const saga *s = &item->now;
-    const bool held = s->hold[0] != '\0';
-    return (shape){
-        {s->step,
-         s->phase,
-         saga_public_state(s),
-         held ? (int64_t)s->state : 0,
-         s->outlook,
-         s->attempt,
-         s->tries,
-         item->log_seq,
-         item->events,
-         s->doubt,
-         s->returned,
-         s->moving,
-         s->written_off,
-         s->leg,
-         s->reserve_leg,
-         s->orders,
-         s->judged,
-         s->absent_since_us,
-         s->tries > 0,
-         s->judged_settled,
-         s->judged_returned,
-         s->judged_refusals,
-         s->judged_odd},
-        {str_of(s->reason), str_of(s->reason_text), str_of(s->hold), str_of(s->hold_text)}};
+    return (shape){{s->step, s->phase, saga_public_state(s), s->outlook, s->attempt, s->tries,
+                    item->log_seq, item->events, s->tries > 0},
+                   {str_of(s->reason), str_of(s->reason_text)}};
+}
+
+// The columns that most sagas never use.
+enum { RARE_NUMBERS = 14 };
+static shape rare_shape(const saga *s) {
+    return (shape){{s->hold[0] != '\0' ? (int64_t)s->state : 0, s->doubt, s->returned, s->moving,
+                    s->written_off, s->leg, s->reserve_leg, s->orders, s->judged,
+                    s->absent_since_us, s->judged_settled, s->judged_returned, s->judged_refusals,
+                    s->judged_odd},
+                   {str_of(s->hold), str_of(s->hold_text)}};
 }
 
 static bool same_shape(const shape *a, const shape *b) {
@@ -108,20 +97,25 @@ static bool same_shape(const shape *a, const shape *b) {
     return same;
 }
 
-// The number of the item's shape, from 1; makes a new one if it is not among the last ones.
-static size_t find_shape(shape *shapes, size_t *n, const saga_item *item) {
-    const shape wanted = shape_of(item);
+// True when a rarely used column differs from what was read of the row, which is as it was: the epoch says so.
+static bool is_rare(const saga_item *item) {
+    const shape was = rare_shape(&item->was), now = rare_shape(&item->now);
+    return !same_shape(&was, &now);
+}
+
+// The number of the wanted shape, from 1; adds it if it is not among the last ones.
+static size_t find_shape(shape *shapes, size_t *n, const shape *wanted) {
     const size_t oldest = *n > SHAPES_TRIED ? *n - SHAPES_TRIED : 0;
     for (size_t i = *n; i > oldest; i--) {
-        if (same_shape(&shapes[i - 1], &wanted)) {
+        if (same_shape(&shapes[i - 1], wanted)) {
             return i;
         }
     }
-    shapes[*n] = wanted;
+    shapes[*n] = *wanted;
     return ++*n;
 }
 
-static bool shape_params(db_params *p, const shape *shapes, size_t n, arena *a) {
+static bool shape_params(db_params *p, const shape *shapes, size_t n, size_t n_numbers, arena *a) {
     int64_t *numbers = ARENA_ARRAY(a, int64_t, n);
     str *texts = ARENA_ARRAY(a, str, n);
     int32_t *ids = ARENA_ARRAY(a, int32_t, n);
@@ -132,7 +126,7 @@ static bool shape_params(db_params *p, const shape *shapes, size_t n, arena *a) 
         ids[i] = (int32_t)i + 1;
     }
     db_i32_array(p, ids, n);
-    for (size_t column = 0; column < SHAPE_NUMBERS; column++) {
+    for (size_t column = 0; column < n_numbers; column++) {
         for (size_t i = 0; i < n; i++) {
             numbers[i] = shapes[i].numbers[column];
         }
@@ -153,25 +147,96 @@ typedef struct own_columns {
     int64_t *epoch, *due_at;
     int32_t *shape;
     str *reference;
+    shape *shapes;
+    size_t n, n_shapes;
 } own_columns;
 
-static bool fill(own_columns *k, shape *shapes, size_t *n_shapes, const saga_item *const *items,
-                 size_t n, arena *a) {
-    *k = (own_columns){ARENA_ARRAY(a, uuid, n), ARENA_ARRAY(a, int64_t, n),
-                       ARENA_ARRAY(a, int64_t, n), ARENA_ARRAY(a, int32_t, n),
-                       ARENA_ARRAY(a, str, n)};
-    if (k->payout_id == NULL || k->epoch == NULL || k->due_at == NULL || k->shape == NULL ||
-        k->reference == NULL) {
+static bool own_columns_alloc(own_columns *k, size_t n, arena *a, err *e) {
+    *k = (own_columns){ARENA_ARRAY(a, uuid, n),
+                       ARENA_ARRAY(a, int64_t, n),
+                       ARENA_ARRAY(a, int64_t, n),
+                       ARENA_ARRAY(a, int32_t, n),
+                       ARENA_ARRAY(a, str, n),
+                       ARENA_ARRAY(a, shape, n),
+                       0,
+                       0};
+    return (k->payout_id != NULL && k->epoch != NULL && k->due_at != NULL && k->shape != NULL &&
+            k->reference != NULL && k->shapes != NULL) ||
+           err_no_memory(e, "the batch");
+}
+
+static void own_columns_add(own_columns *k, const saga_item *item, const shape *wanted) {
+    const size_t i = k->n++;
+    k->payout_id[i] = item->payout_id;
+    k->epoch[i] = item->epoch;
+    k->due_at[i] = item->now.due_at_us; // SAGA_NEVER is SQL NULL
+    k->reference[i] = item->reference;
+    k->shape[i] = (int32_t)find_shape(k->shapes, &k->n_shapes, wanted);
+}
+
+// Runs the statement, which must change as many rows as there are items. They are sorted, and the last parameters are their first and last.
+static bool write_columns(db_conn *c, saga_sql_id sql, db_params *p, const own_columns *k,
+                          size_t n_numbers, arena *a, err *e) {
+    int64_t n_written = 0;
+    if (!shape_params(p, k->shapes, k->n_shapes, n_numbers, a)) {
+        return err_no_memory(e, "the batch");
+    }
+    ASSERT(uuid_cmp(k->payout_id[0], k->payout_id[k->n - 1]) <= 0);
+    db_uuid(p, k->payout_id[0]);
+    db_uuid(p, k->payout_id[k->n - 1]);
+    if (!db_exec(c, saga_sql(sql), p, a, NULL, &n_written, e)) {
+        return false;
+    }
+    return n_written == (int64_t)k->n ||
+           err_set(e, ERR_INTERNAL, "SAGA_ROWS", "a saga was not as it was when it was claimed");
+}
+
+static bool write_usual(db_conn *c, int64_t book_id, const saga_item *const *items, size_t n,
+                        int64_t now_us, arena *a, err *e) {
+    own_columns k;
+    if (!own_columns_alloc(&k, n, a, e)) {
         return false;
     }
     for (size_t i = 0; i < n; i++) {
-        k->payout_id[i] = items[i]->payout_id;
-        k->epoch[i] = items[i]->epoch;
-        k->due_at[i] = items[i]->now.due_at_us; // SAGA_NEVER is SQL NULL
-        k->shape[i] = (int32_t)find_shape(shapes, n_shapes, items[i]);
-        k->reference[i] = items[i]->reference;
+        const shape wanted = usual_shape(items[i]);
+        own_columns_add(&k, items[i], &wanted);
     }
-    return true;
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_time(p, now_us);
+    db_uuid_array(p, k.payout_id, n);
+    db_i64_array(p, k.epoch, n);
+    db_i32_array(p, k.shape, n);
+    db_time_array(p, k.due_at, n);
+    db_text_array(p, k.reference, n);
+    return write_columns(c, SAGA_SQL_WRITE, p, &k, USUAL_NUMBERS, a, e);
+}
+
+static bool write_rare(db_conn *c, int64_t book_id, const saga_item *const *items, size_t n,
+                       arena *a, err *e) {
+    size_t n_rare = 0;
+    for (size_t i = 0; i < n; i++) {
+        n_rare += is_rare(items[i]) ? 1 : 0;
+    }
+    own_columns k;
+    if (n_rare == 0) {
+        return true;
+    }
+    if (!own_columns_alloc(&k, n_rare, a, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (is_rare(items[i])) {
+            const shape wanted = rare_shape(&items[i]->now);
+            own_columns_add(&k, items[i], &wanted);
+        }
+    }
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_uuid_array(p, k.payout_id, n_rare);
+    db_i64_array(p, k.epoch, n_rare);
+    db_i32_array(p, k.shape, n_rare);
+    return write_columns(c, SAGA_SQL_WRITE_RARE, p, &k, RARE_NUMBERS, a, e);
 }
 
 static bool is_end(saga_state state) {
@@ -233,37 +298,10 @@ static bool tell_feed(db_conn *c, int64_t book_id, const saga_item *const *items
 
 bool saga_rows_write(db_conn *c, int64_t book_id, const saga_item *const *items, size_t n,
                      int64_t now_us, arena *a, err *e) {
-    if (n == 0) {
-        return true;
-    }
-    own_columns k;
-    size_t n_shapes = 0;
-    shape *shapes = ARENA_ARRAY(a, shape, n);
-    db_params *p = db_params_create(a);
-    if (shapes == NULL || !fill(&k, shapes, &n_shapes, items, n, a)) {
-        return err_no_memory(e, "the batch");
-    }
-    db_i64(p, book_id);
-    db_time(p, now_us);
-    db_uuid_array(p, k.payout_id, n);
-    db_i64_array(p, k.epoch, n);
-    db_i32_array(p, k.shape, n);
-    db_time_array(p, k.due_at, n);
-    db_text_array(p, k.reference, n);
-    if (!shape_params(p, shapes, n_shapes, a)) {
-        return err_no_memory(e, "the batch");
-    }
-    ASSERT(uuid_cmp(k.payout_id[0], k.payout_id[n - 1]) <= 0); // they are sorted
-    db_uuid(p, k.payout_id[0]);
-    db_uuid(p, k.payout_id[n - 1]);
-    int64_t n_written = 0;
-    if (!saga_join_by_key(c, a, e) ||
-        !db_exec(c, saga_sql(SAGA_SQL_WRITE), p, a, NULL, &n_written, e) ||
-        !set_apart(c, book_id, items, n, a, e) || !tell_feed(c, book_id, items, n, a, e)) {
-        return false;
-    }
-    return n_written == (int64_t)n ||
-           err_set(e, ERR_INTERNAL, "SAGA_ROWS", "a saga was not as it was when it was claimed");
+    return n == 0 ||
+           (saga_join_by_key(c, a, e) && write_usual(c, book_id, items, n, now_us, a, e) &&
+            write_rare(c, book_id, items, n, a, e) && set_apart(c, book_id, items, n, a, e) &&
+            tell_feed(c, book_id, items, n, a, e));
 }
 
 bool saga_rows_of_batch(saga_batch *b, db_conn *c, bool acting, int64_t now_us, err *e) {

@@ -22,37 +22,46 @@
 // one step.
 #define WRITE_SAGAS                                                                                \
     "UPDATE saga AS s SET step = h.step, phase = h.phase, state = h.state, "                       \
-    "held_state = nullif(h.held_state, 0), outlook = h.outlook, attempt = h.attempt, "             \
+    "ended_badly = CASE WHEN h.state IN (7, 8, 9) THEN h.state END, "                              \
+    "outlook = h.outlook, attempt = h.attempt, "                                                   \
     "tries = h.tries, log_seq = h.log_seq, events_seen = h.events_seen, "                          \
-    "doubt = nullif(h.doubt, 0), returned = nullif(h.returned, 0), "                               \
-    "moving = nullif(h.moving, 0), written_off = nullif(h.written_off, 0), "                       \
-    "leg = nullif(h.leg, 1), reserve_leg = nullif(h.reserve_leg, 1), "                             \
-    "orders = nullif(h.orders, 0), judged = nullif(h.judged, 0), "                                 \
-    "judged_settled = nullif(h.judged_settled, 0), "                                               \
-    "judged_returned = nullif(h.judged_returned, 0), "                                             \
-    "judged_refusals = nullif(h.judged_refusals, 0), judged_odd = nullif(h.judged_odd, 0), "       \
-    "absent_since = timestamptz 'epoch' + nullif(h.absent_us, 0) * interval '1 microsecond', "     \
     "due_at = CASE WHEN s.events > h.events_seen THEN $2 ELSE u.due_at END, "                      \
     "step_since = CASE WHEN s.step = h.step OR (h.in_vain = 1 AND h.step IN (2, 3)) "              \
     "THEN s.step_since ELSE $2 END, "                                                              \
     "planned_at = coalesce(CASE WHEN s.step = h.step OR (h.in_vain = 1 AND h.step IN (2, 3)) "     \
     "THEN s.planned_at END, "                                                                      \
     "CASE WHEN u.due_at > $2 + interval '5 min' THEN u.due_at END), "                              \
-    "epoch = u.epoch, reason = h.reason, reason_text = h.reason_text, hold = h.hold, "             \
-    "hold_text = h.hold_text, rail_reference = u.rail_reference, updated_at = $2 "                 \
+    "epoch = u.epoch, reason = h.reason, reason_text = h.reason_text, "                            \
+    "rail_reference = u.rail_reference, updated_at = $2 "                                          \
     "FROM unnest($3::uuid[], $4::int8[], $5::int4[], $6::timestamptz[], $7::text[]) "              \
     "AS u(payout_id, epoch, shape, due_at, rail_reference) "                                       \
     "JOIN unnest($8::int4[], $9::int8[], $10::int8[], $11::int8[], $12::int8[], $13::int8[], "     \
-    "$14::int8[], $15::int8[], $16::int8[], $17::int8[], $18::int8[], $19::int8[], "               \
-    "$20::int8[], $21::int8[], $22::int8[], $23::int8[], $24::int8[], $25::int8[], "               \
-    "$26::int8[], $27::int8[], $28::int8[], $29::int8[], $30::int8[], $31::int8[], "               \
-    "$32::text[], $33::text[], $34::text[], $35::text[]) "                                         \
-    "AS h(shape, step, phase, state, held_state, outlook, attempt, tries, log_seq, "               \
-    "events_seen, doubt, returned, moving, written_off, leg, reserve_leg, orders, judged, "        \
-    "absent_us, in_vain, judged_settled, judged_returned, judged_refusals, judged_odd, reason, "   \
-    "reason_text, hold, hold_text) ON h.shape = u.shape "                                          \
-    "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) AND s.payout_id BETWEEN $36 AND $37 "  \
+    "$14::int8[], $15::int8[], $16::int8[], $17::int8[], $18::text[], $19::text[]) "               \
+    "AS h(shape, step, phase, state, outlook, attempt, tries, log_seq, events_seen, in_vain, "     \
+    "reason, reason_text) ON h.shape = u.shape "                                                   \
+    "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) AND s.payout_id BETWEEN $20 AND $21 "  \
     "AND s.payout_id = u.payout_id AND s.epoch = u.epoch - 1"
+
+// The columns that most sagas never use, for those in which they change. Follows WRITE_SAGAS, so the epoch is the new one.
+#define WRITE_RARE                                                                                 \
+    "UPDATE saga AS s SET held_state = nullif(h.held_state, 0), doubt = nullif(h.doubt, 0), "      \
+    "returned = nullif(h.returned, 0), moving = nullif(h.moving, 0), "                             \
+    "written_off = nullif(h.written_off, 0), leg = nullif(h.leg, 1), "                             \
+    "reserve_leg = nullif(h.reserve_leg, 1), orders = nullif(h.orders, 0), "                       \
+    "judged = nullif(h.judged, 0), judged_settled = nullif(h.judged_settled, 0), "                 \
+    "judged_returned = nullif(h.judged_returned, 0), "                                             \
+    "judged_refusals = nullif(h.judged_refusals, 0), judged_odd = nullif(h.judged_odd, 0), "       \
+    "absent_since = timestamptz 'epoch' + nullif(h.absent_us, 0) * interval '1 microsecond', "     \
+    "hold = h.hold, hold_text = h.hold_text "                                                      \
+    "FROM unnest($2::uuid[], $3::int8[], $4::int4[]) AS u(payout_id, epoch, shape) "               \
+    "JOIN unnest($5::int4[], $6::int8[], $7::int8[], $8::int8[], $9::int8[], $10::int8[], "        \
+    "$11::int8[], $12::int8[], $13::int8[], $14::int8[], $15::int8[], $16::int8[], $17::int8[], "  \
+    "$18::int8[], $19::int8[], $20::text[], $21::text[]) "                                         \
+    "AS h(shape, held_state, doubt, returned, moving, written_off, leg, reserve_leg, orders, "     \
+    "judged, absent_us, judged_settled, judged_returned, judged_refusals, judged_odd, "            \
+    "hold, hold_text) ON h.shape = u.shape "                                                       \
+    "WHERE s.book_id = $1 AND s.payout_id = ANY($2::uuid[]) AND s.payout_id BETWEEN $22 AND $23 "  \
+    "AND s.payout_id = u.payout_id AND s.epoch = u.epoch"
 
 // As in the index saga_due: the steps before the bank's word have lanes.
 #define LANE_OF_S "(CASE WHEN s.step <= 2 THEN s.lane ELSE 0::smallint END)"
@@ -66,6 +75,8 @@
 // The numbers of steps and states in the statements below are the machine's.
 _Static_assert(STEP_EXECUTE == 2 && STEP_RESOLVE == 3, "saga_write: a step that goes in vain");
 _Static_assert(STEP_AWAIT == 4 && STATE_PROCESSING == 4, "saga_reach_bank: handed over");
+_Static_assert(STATE_FAILED == 7 && STATE_RETURNED == 8 && STATE_CANCELED == 9,
+               "saga_write: ended badly");
 _Static_assert(EVENT_RELEASE == 20 && EVENT_CANCEL == 25, "saga_count_orders: orders of a person");
 
 // A method that is off costs so much that the plan would be compiled, so JIT is off, too.
@@ -152,6 +163,7 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     // For sagas that only move, under the slot's lock; and for sagas that acted, in the transaction that has ended their lease as its
     // owner.
     [SAGA_SQL_WRITE] = {"saga_write", WRITE_SAGAS},
+    [SAGA_SQL_WRITE_RARE] = {"saga_write_rare", WRITE_RARE},
     // The sums of payouts may have counted these in the state that they leave. The first such state counts. An existing row is locked,
     // since the sums may be about to take it in.
     [SAGA_SQL_SET_APART] =

@@ -14,6 +14,7 @@ typedef enum saga_sql_id {
     SAGA_SQL_PAYOUTS,
     SAGA_SQL_RECIPIENTS,
     SAGA_SQL_WRITE,
+    SAGA_SQL_WRITE_RARE,
     SAGA_SQL_SET_APART,
     SAGA_SQL_LEASE,
     SAGA_SQL_RENEW,
