@@ -149,12 +149,16 @@ static bool write_events(const applying *x, db_conn *c, arena *a, size_t from, s
         return inbox_no_memory(e);
     }
     bool fresh = !x->raced;
+    if (to == from) {
+        return true;
+    }
     for (size_t i = from; i < to; i++) {
         events[i - from] = x->said.events[i].event;
         fresh &= x->said.events[i].fresh;
     }
-    return to == from || (fresh ? rail_events_add : rail_events_record)(
-                             c, x->said.events[from].book_id, events, to - from, a, e);
+    const int64_t book_id = x->said.events[from].book_id;
+    return fresh ? rail_events_add(c, book_id, x->item.connection, events, to - from, a, e)
+                 : rail_events_record(c, book_id, events, to - from, a, e);
 }
 
 // True while these bytes still wait. Since the read, another thread may have applied them, or a person may have replaced them.

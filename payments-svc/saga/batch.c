@@ -284,6 +284,7 @@ saga_result saga_batch_run(saga_batch *b, const saga_tools *tools, saga_keeper *
     }
     result.n_found = b->n_found;
     result.n_lanes = b->n_lanes;
+    result.more = b->more;
     if (b->n == 0) {
         goto out;
     }

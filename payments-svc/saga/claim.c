@@ -15,6 +15,7 @@ typedef struct pick {
     uuid payout_id;
     const db_rows *rows;
     size_t row;
+    int32_t uncounted; // messages of a list
 } pick;
 
 static int by_payout(const void *a, const void *b) {
@@ -101,8 +102,7 @@ static int64_t lanes_expected(const saga_claim *from, int64_t n) {
 
 // Each lane gives its share; lanes with more items fill up the rest. Under the slot's lock nobody else takes any, so a repeated question
 // gives the same items and the next ones. Mostly as many lanes are filled as last time, and one question suffices.
-static bool ask_fairly(saga_batch *b, db_conn *c, int64_t now_us, lanes *k, err *e) {
-    const int64_t limit = (int64_t)b->from.limit;
+static bool ask_fairly(saga_batch *b, db_conn *c, int64_t now_us, int64_t limit, lanes *k, err *e) {
     const int64_t expected = lanes_expected(&b->from, k->n);
     int64_t each = (limit + expected - 1) / expected;
     for (int round = 0; round < 3; round++) {
@@ -122,13 +122,47 @@ static bool ask_fairly(saga_batch *b, db_conn *c, int64_t now_us, lanes *k, err 
     return true;
 }
 
-// Reads due sagas without an owner.
+// Takes one of each lane in turn, so that the limit cuts all lanes alike.
+static void pick_due(saga_batch *b, const lanes *k, size_t limit, pick *picks) {
+    const size_t found = (size_t)count_rows(k), most = found < limit ? found : limit;
+    size_t n = 0;
+    for (int16_t i = 0; i < k->n; i++) {
+        b->n_lanes += k->of[i].n > 0 ? 1 : 0;
+    }
+    for (size_t nth = 0; n < most; nth++) {
+        for (int16_t i = 0; i < k->n && n < most; i++) {
+            const lane *l = &k->of[i];
+            if (nth < l->n) {
+                const size_t row = l->first + nth;
+                picks[b->n++] = (pick){db_get_uuid(l->rows, row, 0), l->rows, row, 0};
+                n++;
+            }
+        }
+    }
+}
+
+static void pick_heard(saga_batch *b, const db_rows *rows, pick *picks) {
+    for (size_t i = 0; rows != NULL && i < db_count(rows); i++) {
+        if (db_get_bool(rows, i, SAGA_HEARD_PLAIN)) {
+            picks[b->n++] =
+                (pick){db_get_uuid(rows, i, 0), rows, i, db_get_i32(rows, i, SAGA_HEARD_COUNT)};
+        }
+    }
+}
+
+// Reads due sagas without an owner, and those of which a bank has just spoken.
 static bool read_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     lanes k = {.n = saga_step_lanes(b->from.step)};
-    if (!ask_fairly(b, c, now_us, &k, e)) {
+    db_rows *heard = NULL;
+    size_t n_heard = 0;
+    if (b->from.step == STEP_AWAIT && !saga_heard_take(b, c, now_us, &heard, &n_heard, e)) {
         return false;
     }
-    const size_t found = (size_t)count_rows(&k);
+    const size_t limit = b->from.limit - n_heard;
+    if (limit > 0 && !ask_fairly(b, c, now_us, (int64_t)limit, &k, e)) {
+        return false;
+    }
+    const size_t found = n_heard + (size_t)count_rows(&k);
     if (found == 0) {
         return true;
     }
@@ -137,23 +171,15 @@ static bool read_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     if (picks == NULL || b->items == NULL) {
         return err_no_memory(e, "the batch");
     }
-    for (int16_t i = 0; i < k.n; i++) {
-        b->n_lanes += k.of[i].n > 0 ? 1 : 0;
-    }
-    // Takes one of each lane in turn, so that the limit cuts all lanes alike.
-    for (size_t nth = 0; b->n < found && b->n < b->from.limit; nth++) {
-        for (int16_t i = 0; i < k.n && b->n < b->from.limit; i++) {
-            const lane *l = &k.of[i];
-            if (nth < l->n) {
-                const size_t row = l->first + nth;
-                picks[b->n++] = (pick){db_get_uuid(l->rows, row, 0), l->rows, row};
-            }
-        }
-    }
+    pick_heard(b, heard, picks);
+    pick_due(b, &k, limit, picks);
     qsort(picks, b->n, sizeof picks[0], by_payout);
     for (size_t i = 0; i < b->n; i++) {
-        saga_row_read(picks[i].rows, picks[i].row, &b->items[i]);
-        b->items[i].epoch++; // the epoch of this claim
+        saga_item *item = &b->items[i];
+        saga_row_read(picks[i].rows, picks[i].row, item);
+        item->epoch++; // the epoch of this claim
+        item->uncounted = picks[i].uncounted;
+        item->events += picks[i].uncounted;
     }
     return true;
 }
@@ -241,6 +267,7 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     saga_batch *b = arg;
     b->n = b->n_execute = b->n_resolve = 0;
     b->n_lanes = 0;
+    b->more = false;
     b->rail_items = NULL;
     const int64_t now_us = clock_wall_us(b->from.clock);
     // Reads this clock before the database's, so that our own limit is never later than the lease's end.

@@ -348,7 +348,7 @@ static void put_back(saga_engine *g, const task *t, const saga_result *r) {
         s->not_before_us = now_us + wait_ms * US_PER_MS;
         return;
     }
-    const bool full = r->n_found == limit_of(g, t->rail, t->step);
+    const bool full = r->more || r->n_found == limit_of(g, t->rail, t->step);
     s->failures = 0;
     if (gathers(g, t->rail, t->step)) {
         s->more = false;

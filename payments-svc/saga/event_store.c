@@ -539,47 +539,43 @@ static bool copy_events(db_conn *c, int64_t book_id, const rail_event *const *ev
     return db_copy_end(w, NULL, e);
 }
 
-// Counts the messages of each payout; the n messages are sorted by payout.
-static bool count_all(event_counts *k, const rail_event *const *events, size_t n, arena *a,
-                      err *e) {
-    *k = (event_counts){.ids = ARENA_ARRAY(a, uuid, n), .n = ARENA_ARRAY(a, int32_t, n)};
-    if (k->ids == NULL || k->n == NULL) {
-        return err_no_memory(e, "the batch of messages");
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (i == 0 || !uuid_eq(k->ids[k->n_ids - 1], events[i]->payout_id)) {
-            k->ids[k->n_ids++] = events[i]->payout_id;
-        }
-        k->n[k->n_ids - 1]++;
-    }
-    return true;
-}
-
 static bool is_movement(const rail_event *event) {
     return event->kind != RAIL_EVENT_ACCEPTED && !is_order(event->kind);
 }
 
-bool rail_events_add(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a,
-                     err *e) {
-    event_counts k;
+// Tells the payouts' sagas. Of one message, its saga; of many, a list, which the next claim takes up.
+static bool tell_added(db_conn *c, int64_t book_id, int connection, const uuid *ids, size_t n,
+                       arena *a, err *e) {
+    int32_t once = 1;
     int64_t n_told = 0;
+    const event_counts k = {.ids = (uuid *)(uintptr_t)ids, .n = &once, .n_ids = 1};
+    if (n > 1) {
+        return saga_heard_add(c, book_id, connection, ids, n, a, e);
+    }
+    return tell_sagas(c, book_id, false, &k, &n_told, a, e) && (n_told == 1 || not_there(e));
+}
+
+bool rail_events_add(db_conn *c, int64_t book_id, int connection, const rail_event *events,
+                     size_t n, arena *a, err *e) {
     if (n == 0) {
         return true;
     }
     const rail_event **sorted = sort_events(events, n, a, e);
-    if (sorted == NULL) {
-        return false;
+    uuid *ids = ARENA_ARRAY(a, uuid, n);
+    if (sorted == NULL || ids == NULL) {
+        return err_no_memory(e, "the batch of messages");
     }
     for (size_t i = 0; i < n; i++) {
         ASSERT(is_movement(sorted[i]));
         if (!can_be(sorted[i])) {
             return cannot_be(e);
         }
+        ids[i] = sorted[i]->payout_id;
     }
     if (!saga_join_by_key(c, a, e) || !copy_events(c, book_id, sorted, n, e) ||
-        !count_all(&k, sorted, n, a, e) || !tell_sagas(c, book_id, false, &k, &n_told, a, e)) {
+        !tell_added(c, book_id, connection, ids, n, a, e)) {
         return false;
     }
     CRASH_POINT("saga.event.recorded");
-    return n_told == (int64_t)k.n_ids || not_there(e);
+    return true;
 }

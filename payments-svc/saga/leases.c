@@ -16,10 +16,11 @@ bool saga_lease_take(saga_batch *b, db_conn *c, err *e) {
     if (ids == NULL) {
         return err_no_memory(e, "the batch");
     }
-    size_t n = 0;
+    size_t n = 0, n_due = 0;
     for (size_t i = 0; i < b->n; i++) {
         if (b->items[i].acting != STEP_NONE) {
             ids[n++] = b->items[i].payout_id;
+            n_due += b->items[i].uncounted == 0 ? 1 : 0;
         }
     }
     if (n == 0) {
@@ -33,6 +34,7 @@ bool saga_lease_take(saga_batch *b, db_conn *c, err *e) {
     db_i64(p, b->from.lease_ms);
     db_i32(p, (int32_t)n);
     db_uuid_array(p, ids, n);
+    db_i32(p, (int32_t)n_due);
     return db_exec(c, saga_sql(SAGA_SQL_LEASE), p, b->a, NULL, NULL, e);
 }
 

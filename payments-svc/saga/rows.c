@@ -71,11 +71,11 @@ typedef struct shape {
 enum { SHAPES_TRIED = 8 };
 
 // The columns that each write sets. The numbers stand in the order of the statement.
-enum { USUAL_NUMBERS = 9 };
+enum { USUAL_NUMBERS = 10 };
 static shape usual_shape(const saga_item *item) {
     const saga *s = &item->now;
     return (shape){{s->step, s->phase, saga_public_state(s), s->outlook, s->attempt, s->tries,
-                    item->log_seq, item->events, s->tries > 0},
+                    item->log_seq, item->events, item->uncounted, s->tries > 0},
                    {str_of(s->reason), str_of(s->reason_text)}};
 }
 

@@ -37,7 +37,9 @@ typedef struct saga_item {
     int64_t epoch;  // of this claim
     int32_t log_seq;
     int32_t events; // counted at the claim: the decision's basis
-    saga was;       // as found
+    // messages that the row does not count yet: of a list (heard.c)
+    int32_t uncounted;
+    saga was; // as found
     saga now;
     saga_said said;
     saga_step acting; // STEP_NONE: it only moved, and the claim itself gives it back
@@ -84,6 +86,7 @@ typedef struct saga_batch {
     size_t n;
     size_t n_found;        // rows that the claim saw; like n, but n is 0 after a failed claim
     int n_lanes;           // lanes with items
+    bool more;             // more than the batch can take is known to be due
     rail_item *rail_items; // EXECUTE first, then RESOLVE
     size_t n_execute, n_resolve;
     str *paused; // merchants whose payouts stay at their step (saga_brake)
@@ -121,6 +124,17 @@ bool saga_store_claim(saga_batch *b, err *e) WARN_UNUSED;
 bool saga_store_take_order(saga_batch *b, db_conn *c, bool *taken, err *e) WARN_UNUSED;
 // Writes the outcomes of the acting items, all or none, and gives the lease back; b says whether it was written or lost. A repeat is safe.
 bool saga_store_outcome(saga_batch *b, int64_t deadline_mono_ms, err *e) WARN_UNUSED;
+
+// Notes that a bank has said something of payouts in bulk: ids, sorted, one for each message. The messages are recorded in the same
+// transaction. (heard.c)
+bool saga_heard_add(db_conn *c, int64_t book_id, int rail_id, const uuid *ids, size_t n, arena *a,
+                    err *e) WARN_UNUSED;
+// Columns of *rows beyond SAGA_COLUMNS: whether the saga is plain, and the number of its messages.
+enum { SAGA_HEARD_PLAIN = SAGA_N_COLUMNS, SAGA_HEARD_COUNT };
+// Inside a claim of AWAIT, after the slot's lock: takes up such payouts, at most the batch's limit. The plain ones, n_plain of *rows, are the
+// claim's; all others become due. *rows: NULL when there are none; sorted.
+bool saga_heard_take(saga_batch *b, db_conn *c, int64_t now_us, db_rows **rows, size_t *n_plain,
+                     err *e) WARN_UNUSED;
 
 // Inside the claiming transaction: reads the messages about the batch's items. *rows: NULL when there are none. (event_store.c)
 bool saga_store_events(saga_batch *b, db_conn *c, db_rows **rows, err *e) WARN_UNUSED;
@@ -298,6 +312,7 @@ void saga_lease_end(saga_keeper *k, saga_lease *l);          // waits for a runn
 typedef struct saga_result {
     size_t n_found; // due rows
     int n_lanes;    // lanes that they came from
+    bool more;      // more is due
     size_t n_moved; // rows with a written outcome, or moved by the claim
     bool failed;    // the claim failed: come back later
     // rows that are before a step now, and are due or may have heard the rail meanwhile

@@ -14,7 +14,8 @@
 // A batch's first and last payout stand beside the list of all. Its payouts mostly came one after another. Without the two, the planner
 // would read a book from end to end while it believes the table small.
 
-// One UPDATE for a whole batch. A message of the rail since the claim makes a row due at once. The caller's arrays are sorted by payout_id,
+// One UPDATE for a whole batch. A message of the rail since the claim makes a row due at once; messages of a list (saga_heard) are counted
+// here, after they are heard. The caller's arrays are sorted by payout_id,
 // as in saga_record_events, so that two writers of the same rows meet in one order. Columns that most rows share are sent once, as a shape,
 // and joined by its number: unnesting an array copies each value, and this statement is most of a payout's cost. The epoch grows by one
 // with each claim: a row with another epoch is not the claimed row. A step's first planned time stays while the step does: a step that is
@@ -24,8 +25,9 @@
     "UPDATE saga AS s SET step = h.step, phase = h.phase, state = h.state, "                       \
     "ended_badly = CASE WHEN h.state IN (7, 8, 9) THEN h.state END, "                              \
     "outlook = h.outlook, attempt = h.attempt, "                                                   \
-    "tries = h.tries, log_seq = h.log_seq, events_seen = h.events_seen, "                          \
-    "due_at = CASE WHEN s.events > h.events_seen THEN $2 ELSE u.due_at END, "                      \
+    "tries = h.tries, log_seq = h.log_seq, events = s.events + h.uncounted, "                      \
+    "events_seen = h.events_seen, due_at = CASE WHEN s.events + h.uncounted > h.events_seen "      \
+    "THEN $2 ELSE u.due_at END, "                                                                  \
     "step_since = CASE WHEN s.step = h.step OR (h.in_vain = 1 AND h.step IN (2, 3)) "              \
     "THEN s.step_since ELSE $2 END, "                                                              \
     "planned_at = coalesce(CASE WHEN s.step = h.step OR (h.in_vain = 1 AND h.step IN (2, 3)) "     \
@@ -36,10 +38,10 @@
     "FROM unnest($3::uuid[], $4::int8[], $5::int4[], $6::timestamptz[], $7::text[]) "              \
     "AS u(payout_id, epoch, shape, due_at, rail_reference) "                                       \
     "JOIN unnest($8::int4[], $9::int8[], $10::int8[], $11::int8[], $12::int8[], $13::int8[], "     \
-    "$14::int8[], $15::int8[], $16::int8[], $17::int8[], $18::text[], $19::text[]) "               \
-    "AS h(shape, step, phase, state, outlook, attempt, tries, log_seq, events_seen, in_vain, "     \
-    "reason, reason_text) ON h.shape = u.shape "                                                   \
-    "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) AND s.payout_id BETWEEN $20 AND $21 "  \
+    "$14::int8[], $15::int8[], $16::int8[], $17::int8[], $18::int8[], $19::text[], $20::text[]) "  \
+    "AS h(shape, step, phase, state, outlook, attempt, tries, log_seq, events_seen, uncounted, "   \
+    "in_vain, reason, reason_text) ON h.shape = u.shape "                                          \
+    "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) AND s.payout_id BETWEEN $21 AND $22 "  \
     "AND s.payout_id = u.payout_id AND s.epoch = u.epoch - 1"
 
 // The columns that most sagas never use, for those in which they change. Follows WRITE_SAGAS, so the epoch is the new one.
@@ -106,7 +108,8 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "CROSS JOIN unnest($3::int2[], $4::int4[]) AS t(step, lanes) "
          "CROSS JOIN LATERAL (SELECT 1 FROM saga AS s WHERE s.book_id = b.book_id "
          "AND s.rail = r.rail AND s.step = t.step AND s.due_at IS NOT NULL LIMIT 1) AS e "
-         "LEFT JOIN (SELECT book_id, rail, step, sum(n)::int8 AS n FROM saga_lease "
+         "LEFT JOIN (SELECT book_id, rail, step, sum(coalesce(n_due, n))::int8 AS n FROM "
+         "saga_lease "
          "WHERE book_id = ANY($1::int8[]) GROUP BY book_id, rail, step) AS l "
          "ON l.book_id = b.book_id AND l.rail = r.rail AND l.step = t.step "
          "CROSS JOIN LATERAL (SELECT sum(c.n)::int8 AS n, min(c.oldest) AS oldest, "
@@ -118,7 +121,10 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "LEFT JOIN LATERAL (SELECT s.due_at FROM saga AS s WHERE s.book_id = b.book_id "
          "AND s.rail = r.rail AND s.step = t.step AND " LANE_OF_S " = g.lane::int2 "
          "AND s.due_at > $5 ORDER BY s.due_at LIMIT 1) AS f ON true) AS d "
-         "WHERE d.n > 0 OR d.due_at IS NOT NULL"},
+         "WHERE d.n > 0 OR d.due_at IS NOT NULL "
+         "UNION ALL SELECT k.book_id, k.rail, 4::int2, sum(k.n)::int8, min(k.at), "
+         "NULL::timestamptz, 0::int8 FROM saga_heard AS k WHERE k.book_id = ANY($1::int8[]) "
+         "AND k.rail = ANY($2::int2[]) GROUP BY k.book_id, k.rail"},
     // Waits for the previous claim. The next statement sees its leases.
     [SAGA_SQL_LOCK_SLOT] = {"saga_lock_slot",
                             "INSERT INTO saga_slot (book_id, rail, step, claims) "
@@ -137,6 +143,29 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "AND ($7::text[] IS NULL OR (SELECT p.merchant_id FROM payout AS p WHERE p.book_id = $1 "
          "AND p.payout_id = s.payout_id) <> ALL($7::text[])) "
          "ORDER BY s.due_at LIMIT $6) AS q"},
+    [SAGA_SQL_HEARD_ADD] = {"saga_heard_add",
+                            "INSERT INTO saga_heard (book_id, heard_id, rail, at, n, payout_ids) "
+                            "VALUES ($1, $2, $3, $4, $5, $6)"},
+    [SAGA_SQL_HEARD_LISTS] = {"saga_heard_lists",
+                              "SELECT heard_id, n FROM saga_heard WHERE book_id = $1 AND rail = $2 "
+                              "ORDER BY heard_id LIMIT $3"},
+    // The sagas of lists, each with the number of its messages, and whether it is plain: it was sent, waits for its bank, and has no worker.
+    // Nothing but a message changes such a row, and a message is counted (saga_count_events).
+    [SAGA_SQL_HEARD_SAGAS] =
+        {"saga_heard_sagas",
+         "SELECT q.*, k.n FROM (SELECT u.payout_id, count(*)::int4 AS n FROM saga_heard AS h "
+         "CROSS JOIN LATERAL unnest(h.payout_ids[1:$4]) AS u(payout_id) "
+         "WHERE h.book_id = $1 AND h.heard_id = ANY($3::uuid[]) GROUP BY u.payout_id) AS k "
+         "CROSS JOIN LATERAL (SELECT " SAGA_COLUMNS ", s.rail = $2 AND s.step = 4 AND s.phase = 0 "
+         "AND s.state = 5 AND length(s.hold) = 0 AND s.due_at IS NULL AND s.judged IS NULL "
+         "AND s.payout_id NOT IN (SELECT unnest(payout_ids) FROM saga_lease "
+         "WHERE book_id = $1 AND rail = $2 AND step = 4) FROM saga AS s WHERE s.book_id = $1 "
+         "AND s.payout_id = k.payout_id LIMIT 1) AS q ORDER BY k.payout_id"},
+    [SAGA_SQL_HEARD_DROP] = {"saga_heard_drop", "DELETE FROM saga_heard WHERE book_id = $1 "
+                                                "AND heard_id = ANY($2::uuid[])"},
+    [SAGA_SQL_HEARD_CUT] = {"saga_heard_cut",
+                            "UPDATE saga_heard SET n = n - $3, payout_ids = payout_ids[$3 + 1:] "
+                            "WHERE book_id = $1 AND heard_id = $2"},
     // OFFSET keeps each payout's look-up separate, so it reads only the payout's own month. Planning an ANY of thousands of ids over all
     // months costs as much as the look-ups.
     [SAGA_SQL_EVENTS] =
@@ -178,8 +207,8 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     // for its slot since its transaction began.
     [SAGA_SQL_LEASE] = {"saga_lease",
                         "INSERT INTO saga_lease (book_id, lease_id, rail, step, owner, ends_at, n, "
-                        "payout_ids) VALUES ($1, $2, $3, $4, $5, "
-                        "statement_timestamp() + $6 * interval '1 ms', $7, $8)"},
+                        "payout_ids, n_due) VALUES ($1, $2, $3, $4, $5, "
+                        "statement_timestamp() + $6 * interval '1 ms', $7, $8, $9)"},
     [SAGA_SQL_RENEW] =
         {"saga_renew",
          "UPDATE saga_lease SET ends_at = statement_timestamp() + $4 * interval '1 ms' "
@@ -198,11 +227,15 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     [SAGA_SQL_LOCK_EXPIRED] = {"saga_lock_expired",
                                "SELECT n FROM saga_lease WHERE book_id = $1 AND lease_id = $2 "
                                "AND ends_at <= statement_timestamp() FOR UPDATE SKIP LOCKED"},
-    // The sagas of a lease, with the worker's intents. A fruitless repeat has no intent.
+    // The sagas of a lease, with the worker's intents. A fruitless repeat has no intent. A saga that was taken from a list has messages that
+    // its row does not count: they are to be heard again.
     [SAGA_SQL_LEASED] =
         {"saga_leased",
          "SELECT " SAGA_COLUMNS ", i.step, i.attempt, i.outlook, coalesce(i.moving, 0), "
-         "i.reason, i.detail, i.rail_reference, i.epoch, p.amount "
+         "i.reason, i.detail, i.rail_reference, i.epoch, p.amount, "
+         "CASE WHEN s.step = 4 AND s.due_at IS NULL THEN (SELECT count(*)::int4 FROM rail_event AS "
+         "v "
+         "WHERE v.book_id = s.book_id AND v.payout_id = s.payout_id) - s.events ELSE 0 END "
          "FROM saga_lease AS l CROSS JOIN LATERAL unnest(l.payout_ids) AS u(payout_id) "
          "JOIN saga AS s ON s.book_id = l.book_id AND s.payout_id = u.payout_id "
          "LEFT JOIN step_log AS i ON i.book_id = s.book_id AND i.payout_id = s.payout_id "

@@ -98,6 +98,7 @@ static bool bring_up(const db_rows *rows, size_t row, saga_item *item) {
     const size_t k = SAGA_N_COLUMNS; // the first column of the intent
     saga_row_read(rows, row, item);
     item->now.amount = db_is_null(rows, row, k + 8) ? 0 : db_get_i64(rows, row, k + 8);
+    item->uncounted = db_get_i32(rows, row, k + 9);
     if (db_is_null(rows, row, k)) {
         item->epoch++;
         saga_take_over(&item->now, NULL, &TAKEN_OVER, clock_system());

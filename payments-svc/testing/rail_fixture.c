@@ -126,8 +126,9 @@ static void say_the_same(int64_t book_id, const rail_event *v) {
     fixture_sql(sql, NULL, 0);
 }
 
-bool rail_events_add(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a,
-                     err *e) {
+bool rail_events_add(db_conn *c, int64_t book_id, int connection, const rail_event *events,
+                     size_t n, arena *a, err *e) {
+    (void)connection;
     if (atomic_exchange(&rail_fixture_events_race, false)) {
         say_the_same(book_id, &events[n - 1]);
     }

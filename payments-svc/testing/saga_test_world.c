@@ -342,7 +342,7 @@ static uuid recipient_id(void) {
 
 void world_reset(void) {
     fixture_sql("TRUNCATE payment_case, case_note, merchant_book, merchant, recipient, payout, "
-                "saga, saga_lease, saga_slot, "
+                "saga, saga_lease, saga_slot, saga_heard, "
                 "step_log, "
                 "rail_event; "
                 "INSERT INTO merchant_book VALUES ('shop', 7); "

@@ -1,0 +1,143 @@
+// Payouts of which a bank has said something in bulk. Most wait for just that: their sagas are not written, and the next claim of AWAIT takes
+// the list up. A saga for which the message means more is told as by any other message (event_store.c).
+#include "base/assert.h"
+#include "base/log.h"
+#include "saga/saga_internal.h"
+#include "saga/saga_sql.h"
+
+enum {
+    LISTED_MAX = 1000, // payouts of a row
+    LISTS_MAX = 64,    // rows looked at by a claim
+    DUE_SHARE = 8      // an eighth of a batch is left to sagas that are due by themselves
+};
+
+bool saga_heard_add(db_conn *c, int64_t book_id, int rail_id, const uuid *ids, size_t n, arena *a,
+                    err *e) {
+    for (size_t i = 0; i < n; i += LISTED_MAX) {
+        const size_t m = n - i < LISTED_MAX ? n - i : LISTED_MAX;
+        db_params *p = db_params_create(a);
+        db_i64(p, book_id);
+        db_uuid(p, uuid_v7(clock_system()));
+        db_i16(p, (int16_t)rail_id);
+        db_time(p, clock_wall_us(clock_system()));
+        db_i32(p, (int32_t)m);
+        db_uuid_array(p, ids + i, m);
+        if (!db_exec(c, saga_sql(SAGA_SQL_HEARD_ADD), p, a, NULL, NULL, e)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// --- Taking up -------------------------------------------------------------------------------------------------------
+
+// The lists that a claim takes up: whole ones, or the beginning of the first.
+typedef struct lists {
+    uuid *ids;
+    size_t n;
+    int64_t total; // payouts
+    bool cut;      // only `total` of the first list
+} lists;
+
+static bool choose(saga_batch *b, db_conn *c, int64_t limit, lists *l, err *e) {
+    db_params *p = db_params_create(b->a);
+    db_rows *rows = NULL;
+    db_i64(p, b->from.book_id);
+    db_i16(p, (int16_t)b->from.rail->id);
+    db_i64(p, LISTS_MAX);
+    if (!db_exec(c, saga_sql(SAGA_SQL_HEARD_LISTS), p, b->a, &rows, NULL, e)) {
+        return false;
+    }
+    *l = (lists){.ids = ARENA_ARRAY(b->a, uuid, LISTS_MAX)};
+    if (l->ids == NULL) {
+        return err_no_memory(e, "the batch");
+    }
+    for (size_t i = 0; i < db_count(rows); i++) {
+        const int64_t n = db_get_i32(rows, i, 1);
+        if (l->total + n > limit && i > 0) {
+            break;
+        }
+        l->cut = n > limit;
+        l->total += l->cut ? limit : n;
+        l->ids[l->n++] = db_get_uuid(rows, i, 0);
+    }
+    b->more = l->cut || l->n < db_count(rows) || l->n == LISTS_MAX;
+    return true;
+}
+
+static bool remove_lists(saga_batch *b, db_conn *c, const lists *l, err *e) {
+    db_params *p = db_params_create(b->a);
+    db_i64(p, b->from.book_id);
+    if (l->cut) {
+        db_uuid(p, l->ids[0]);
+        db_i32(p, (int32_t)l->total);
+    } else {
+        db_uuid_array(p, l->ids, l->n);
+    }
+    return db_exec(c, saga_sql(l->cut ? SAGA_SQL_HEARD_CUT : SAGA_SQL_HEARD_DROP), p, b->a, NULL,
+                   NULL, e);
+}
+
+static bool read_sagas(saga_batch *b, db_conn *c, const lists *l, db_rows **rows, err *e) {
+    db_params *p = db_params_create(b->a);
+    db_i64(p, b->from.book_id);
+    db_i16(p, (int16_t)b->from.rail->id);
+    db_uuid_array(p, l->ids, l->n);
+    db_i32(p, l->cut ? (int32_t)l->total : LISTED_MAX);
+    return db_exec(c, saga_sql(SAGA_SQL_HEARD_SAGAS), p, b->a, rows, NULL, e);
+}
+
+// Tells sagas that do more than wait: they become due, or already have a worker who must hear.
+static bool tell_others(saga_batch *b, db_conn *c, const db_rows *rows, size_t n, int64_t now_us,
+                        err *e) {
+    uuid *ids = ARENA_ARRAY(b->a, uuid, n);
+    int32_t *counts = ARENA_ARRAY(b->a, int32_t, n);
+    if (ids == NULL || counts == NULL) {
+        return err_no_memory(e, "the batch");
+    }
+    size_t k = 0;
+    for (size_t i = 0; i < db_count(rows); i++) {
+        if (!db_get_bool(rows, i, SAGA_HEARD_PLAIN)) {
+            ids[k] = db_get_uuid(rows, i, 0);
+            counts[k++] = db_get_i32(rows, i, SAGA_HEARD_COUNT);
+        }
+    }
+    ASSERT(k == n);
+    db_params *p = db_params_create(b->a);
+    db_i64(p, b->from.book_id);
+    db_time(p, now_us);
+    db_uuid_array(p, ids, n);
+    db_i32_array(p, counts, n);
+    db_uuid(p, ids[0]);
+    db_uuid(p, ids[n - 1]);
+    return db_exec(c, saga_sql(SAGA_SQL_COUNT_EVENTS), p, b->a, NULL, NULL, e);
+}
+
+bool saga_heard_take(saga_batch *b, db_conn *c, int64_t now_us, db_rows **rows, size_t *n_plain,
+                     err *e) {
+    lists l;
+    *rows = NULL;
+    *n_plain = 0;
+    const int64_t limit = (int64_t)(b->from.limit - b->from.limit / DUE_SHARE);
+    if (!choose(b, c, limit, &l, e)) {
+        return false;
+    }
+    if (l.n == 0) {
+        return true;
+    }
+    if (!read_sagas(b, c, &l, rows, e) || !remove_lists(b, c, &l, e)) {
+        return false;
+    }
+    size_t n_others = 0;
+    int64_t n_found = 0;
+    for (size_t i = 0; i < db_count(*rows); i++) {
+        n_others += db_get_bool(*rows, i, SAGA_HEARD_PLAIN) ? 0 : 1;
+        n_found += db_get_i32(*rows, i, SAGA_HEARD_COUNT);
+    }
+    *n_plain = db_count(*rows) - n_others;
+    if (n_found != l.total) { // the message was of a payout that is gone
+        log_error("saga.heard_of_nobody", F_INT("book", b->from.book_id),
+                  F_INT("n", l.total - n_found));
+    }
+    return n_others == 0 || tell_others(b, c, *rows, n_others, now_us, e);
+}
