@@ -651,11 +651,7 @@ CREATE TABLE public.saga (
     orders integer,
     judged integer,
     step_since timestamp with time zone NOT NULL,
-    ended_badly smallint GENERATED ALWAYS AS (
-CASE
-    WHEN (state = ANY (ARRAY[7, 8, 9])) THEN state
-    ELSE NULL::smallint
-END) STORED,
+    ended_badly smallint,
     lane smallint DEFAULT 0 NOT NULL,
     absent_since timestamp with time zone,
     planned_at timestamp with time zone,
@@ -669,6 +665,18 @@ END) STORED,
 )
 WITH (fillfactor='45', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='20000', autovacuum_vacuum_insert_scale_factor='0.05', autovacuum_analyze_scale_factor='0.02');
 
+CREATE TABLE public.saga_heard (
+    book_id bigint NOT NULL,
+    heard_id uuid NOT NULL,
+    rail smallint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    n integer NOT NULL,
+    payout_ids uuid[] NOT NULL,
+    CONSTRAINT saga_heard_n_check CHECK ((n > 0))
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='200');
+ALTER TABLE ONLY public.saga_heard ALTER COLUMN payout_ids SET STORAGE EXTERNAL;
+
 CREATE TABLE public.saga_lease (
     book_id bigint NOT NULL,
     lease_id uuid NOT NULL,
@@ -677,7 +685,8 @@ CREATE TABLE public.saga_lease (
     owner uuid NOT NULL,
     ends_at timestamp with time zone NOT NULL,
     n integer NOT NULL,
-    payout_ids uuid[] NOT NULL
+    payout_ids uuid[] NOT NULL,
+    n_due integer
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='200');
 ALTER TABLE ONLY public.saga_lease ALTER COLUMN payout_ids SET STORAGE EXTERNAL;
@@ -960,6 +969,9 @@ ALTER TABLE ONLY public.recipient
 
 ALTER TABLE ONLY public.recovery_listing
     ADD CONSTRAINT recovery_listing_pkey PRIMARY KEY (book_id, connection);
+
+ALTER TABLE ONLY public.saga_heard
+    ADD CONSTRAINT saga_heard_pkey PRIMARY KEY (book_id, heard_id);
 
 ALTER TABLE ONLY public.saga_lease
     ADD CONSTRAINT saga_lease_pkey PRIMARY KEY (book_id, lease_id);
@@ -1414,6 +1426,8 @@ GRANT UPDATE(judged) ON TABLE public.saga TO payments_service;
 
 GRANT UPDATE(step_since) ON TABLE public.saga TO payments_service;
 
+GRANT UPDATE(ended_badly) ON TABLE public.saga TO payments_service;
+
 GRANT UPDATE(absent_since) ON TABLE public.saga TO payments_service;
 
 GRANT UPDATE(planned_at) ON TABLE public.saga TO payments_service;
@@ -1425,6 +1439,12 @@ GRANT UPDATE(judged_returned) ON TABLE public.saga TO payments_service;
 GRANT UPDATE(judged_refusals) ON TABLE public.saga TO payments_service;
 
 GRANT UPDATE(judged_odd) ON TABLE public.saga TO payments_service;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.saga_heard TO payments_service;
+
+GRANT UPDATE(n) ON TABLE public.saga_heard TO payments_service;
+
+GRANT UPDATE(payout_ids) ON TABLE public.saga_heard TO payments_service;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.saga_lease TO payments_service;
 

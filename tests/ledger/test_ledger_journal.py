@@ -183,8 +183,8 @@ PAYMENTS_MUTABLE = {"data_key": ["book_id", "key_id", "first_at"],
                                         "about_book_id", "payout_id", "amount", "currency", "at"]}
 # A lease is given back: its row goes; what was done under it stands in step_log. A pause ends: its history stands in pause_log. What the
 # sums of payouts keep apart is taken in. What a merchant owes is told by the ledger; a row says whom to look at. The bytes of a file go when
-# the file is dealt with: its results stay. An instance that stops has no keys.
-PAYMENTS_TEMPORARY = {"saga_lease", "pause", "payout_apart", "receivable", "inbox_sweep_again", "import_part", "key_instance"}
+# the file is dealt with: its results stay. An instance that stops has no keys. What a list of heard payouts says stands in rail_event.
+PAYMENTS_TEMPORARY = {"saga_lease", "saga_heard", "pause", "payout_apart", "receivable", "inbox_sweep_again", "import_part", "key_instance"}
 TABLES = ([("ledger_service", 0, table) for table in LEDGER_APPEND_ONLY]
           + [("payments_service", 1, table) for table in PAYMENTS_APPEND_ONLY])
 COLUMNS = [(role, which, table, column)

@@ -14,10 +14,10 @@ GROWING = {"payout", "saga", "step_log", "rail_event", "idempotency", "recipient
 # Settings that a transaction makes before its statement (saga_join_by_key, saga_claim_begin, maintain_plans), or a session has
 # (SAGA_LOOK_SESSION).
 BY_KEY = ("enable_nestloop", "enable_bitmapscan", "enable_seqscan")
-WRITES_BY_KEY = {"saga_write", "saga_set_apart", "saga_count_events", "saga_count_accepted", "saga_reach_bank"}
+WRITES_BY_KEY = {"saga_write", "saga_write_rare", "saga_set_apart", "saga_count_events", "saga_count_accepted", "saga_reach_bank"}
 
 LOOKS_BY_KEY = {"feed_add", "feed_span", "feed_read", "feed_heads",
-                "saga_due", "saga_events", "idempotency_lookup", "idempotency_lookup_payout", "recipient_check", "payout_accepted"}
+                "saga_due", "saga_heard_sagas", "saga_events", "idempotency_lookup", "idempotency_lookup_payout", "recipient_check", "payout_accepted"}
 
 # Types that the service gives with a parameter, where they cannot be told from the text.
 TYPES = {"submission_move": "(int8, uuid, uuid, int8, int2)", "submission_decide": "(int8, uuid, int2)"}
@@ -120,7 +120,8 @@ def indexes(plan):
 
 # Claims and intake keep these plans, whatever the tables have when the first one is made.
 @pytest.mark.parametrize("name, wanted", [("saga_due", {"saga_due"}), ("saga_events", {"rail_event_pkey"}),
-                                          ("saga_reach_bank", {"saga_pkey"}), ("idempotency_lookup", {"idempotency_pkey"}),
+                                          ("saga_reach_bank", {"saga_pkey"}), ("saga_heard_sagas", {"saga_heard_pkey", "saga_pkey"}),
+                                          ("idempotency_lookup", {"idempotency_pkey"}),
                                           ("idempotency_lookup_payout", {"payout_intent", "idempotency_pkey"}),
                                           ("recipient_check", {"recipient_pkey"}), ("payout_accepted", {"payout_pkey"}),
                                           ("feed_add", {"feed_pkey", "feed_head_pkey"}), ("feed_span", {"feed_pkey"}),

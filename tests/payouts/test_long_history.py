@@ -31,9 +31,9 @@ def history(servers):
                   FROM (SELECT n, now() - interval '400 days' + n * interval '15 minutes' AS at
                         FROM generate_series(1, {FINISHED}) AS n) AS t) AS t;
             INSERT INTO saga (book_id, payout_id, rail, step, phase, state, attempt, tries, log_seq, events, events_seen, due_at,
-                              epoch, reason, reason_text, rail_reference, updated_at, step_since)
+                              epoch, reason, reason_text, rail_reference, updated_at, step_since, ended_badly)
             SELECT book_id, payout_id, rail, 8, 0, CASE WHEN external_reference = 'ref-5' THEN 7 ELSE 6 END, 1, 0, 6, 1, 1, NULL,
-                   4, '', '', 'x', created_at, created_at FROM payout WHERE merchant_id = '{merchant.id}';
+                   4, '', '', 'x', created_at, created_at, CASE WHEN external_reference = 'ref-5' THEN 7 END FROM payout WHERE merchant_id = '{merchant.id}';
             COMMIT;
             ANALYZE payout; ANALYZE saga;""")
         yield payer, merchant
