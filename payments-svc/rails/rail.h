@@ -179,8 +179,8 @@ typedef void (*rail_wake)(void *arg, int64_t book_id, int connection);
 bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a,
                         err *e) WARN_UNUSED;
 // The same for payouts without earlier events, as far as the caller knows: settlements, returns and refusals. It costs half. If someone has
-// recorded the same meanwhile: ERR_ALREADY_EXISTS, and the transaction has failed; then use rail_events_record. connection: whose payouts they
-// are.
+// recorded the same meanwhile: ERR_ALREADY_EXISTS, and the transaction has failed; then use rail_events_record. connection: that of the
+// payouts.
 bool rail_events_add(db_conn *c, int64_t book_id, int connection, const rail_event *events,
                      size_t n, arena *a, err *e) WARN_UNUSED;
 

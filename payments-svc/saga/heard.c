@@ -1,5 +1,5 @@
-// Payouts of which a bank has said something in bulk. Most wait for just that: their sagas are not written, and the next claim of AWAIT takes
-// the list up. A saga for which the message means more is told as by any other message (event_store.c).
+// Payouts of which a bank has said something in bulk. Most wait for just that: their sagas are not written, and the next claim of AWAIT
+// takes the list up. A saga for which the message means more is told as by any other message (event_store.c).
 #include "base/assert.h"
 #include "base/log.h"
 #include "saga/saga_internal.h"

@@ -131,8 +131,8 @@ bool saga_heard_add(db_conn *c, int64_t book_id, int rail_id, const uuid *ids, s
                     err *e) WARN_UNUSED;
 // Columns of *rows beyond SAGA_COLUMNS: whether the saga is plain, and the number of its messages.
 enum { SAGA_HEARD_PLAIN = SAGA_N_COLUMNS, SAGA_HEARD_COUNT };
-// Inside a claim of AWAIT, after the slot's lock: takes up such payouts, at most the batch's limit. The plain ones, n_plain of *rows, are the
-// claim's; all others become due. *rows: NULL when there are none; sorted.
+// Inside a claim of AWAIT, after the slot's lock: takes up such payouts, at most the batch's limit. The plain ones, n_plain of *rows, are
+// the claim's; all others become due. *rows: NULL when there are none; sorted.
 bool saga_heard_take(saga_batch *b, db_conn *c, int64_t now_us, db_rows **rows, size_t *n_plain,
                      err *e) WARN_UNUSED;
 

@@ -149,8 +149,8 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     [SAGA_SQL_HEARD_LISTS] = {"saga_heard_lists",
                               "SELECT heard_id, n FROM saga_heard WHERE book_id = $1 AND rail = $2 "
                               "ORDER BY heard_id LIMIT $3"},
-    // The sagas of lists, each with the number of its messages, and whether it is plain: it was sent, waits for its bank, and has no worker.
-    // Nothing but a message changes such a row, and a message is counted (saga_count_events).
+    // The sagas of lists, each with the number of its messages, and whether it is plain: it was sent, waits for its bank, and has no
+    // worker. Nothing but a message changes such a row, and a message is counted (saga_count_events).
     [SAGA_SQL_HEARD_SAGAS] =
         {"saga_heard_sagas",
          "SELECT q.*, k.n FROM (SELECT u.payout_id, count(*)::int4 AS n FROM saga_heard AS h "
@@ -227,8 +227,8 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     [SAGA_SQL_LOCK_EXPIRED] = {"saga_lock_expired",
                                "SELECT n FROM saga_lease WHERE book_id = $1 AND lease_id = $2 "
                                "AND ends_at <= statement_timestamp() FOR UPDATE SKIP LOCKED"},
-    // The sagas of a lease, with the worker's intents. A fruitless repeat has no intent. A saga that was taken from a list has messages that
-    // its row does not count: they are to be heard again.
+    // The sagas of a lease, with the worker's intents. A fruitless repeat has no intent. A saga that was taken from a list has messages
+    // that its row does not count: they are to be heard again.
     [SAGA_SQL_LEASED] =
         {"saga_leased",
          "SELECT " SAGA_COLUMNS ", i.step, i.attempt, i.outlook, coalesce(i.moving, 0), "
