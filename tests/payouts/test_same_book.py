@@ -29,6 +29,12 @@ def test_TENANT_a_neighbour_s_payout_is_not_found(neighbours):
     assert other.payouts() == [] and owner.payouts()[0].payout_id == payout.payout_id
 
 
+def test_TENANT_a_neighbour_s_payout_is_not_waited_for(neighbours):
+    payer, _, payout, other = neighbours
+    refusal = other.refused("AwaitPayout", payer.pb.AwaitPayoutRequest(merchant_id=other.id, payout_id=payout.payout_id, until=1))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "PAYOUT_NOT_FOUND"), refusal
+
+
 def test_TENANT_a_neighbour_s_recipient_is_not_found(neighbours):
     payer, owner, _, other = neighbours
     theirs = owner.recipient("USD")
