@@ -134,7 +134,7 @@ static bool start_rails(program *p, err *e) {
 }
 
 static saga_engine_options engine_options(program *p, rail **rails, size_t n) {
-    const payments_settings *s = &p->settings;
+    const saga_settings *s = &p->settings.saga;
     return (saga_engine_options){
         .pool = p->pools.engine,
         .keeper_pool = p->pools.keeper,
@@ -146,18 +146,17 @@ static saga_engine_options engine_options(program *p, rail **rails, size_t n) {
         .keys = p->keys,
         .rails = rails,
         .n_rails = n,
-        .workers = (int)s->saga_workers,
-        .batch_max = (int)s->saga_batch_max,
-        .lease_ms = s->saga_lease_ms,
-        .poll_ms = s->saga_poll_ms,
-        .idle_poll_ms =
-            s->saga_idle_poll_ms > s->saga_poll_ms ? s->saga_idle_poll_ms : s->saga_poll_ms,
-        .policy = {.attempts_max = (int32_t)s->saga_attempts_max,
-                   .backoff_base_ms = s->saga_backoff_base_ms,
-                   .backoff_cap_ms = s->saga_backoff_cap_ms,
-                   .resolve_after_ms = s->saga_resolve_after_ms},
+        .workers = (int)s->workers,
+        .batch_max = (int)s->batch_max,
+        .lease_ms = s->lease_ms,
+        .poll_ms = s->poll_ms,
+        .idle_poll_ms = s->idle_poll_ms > s->poll_ms ? s->idle_poll_ms : s->poll_ms,
+        .policy = {.attempts_max = (int32_t)s->attempts_max,
+                   .backoff_base_ms = s->backoff_base_ms,
+                   .backoff_cap_ms = s->backoff_cap_ms,
+                   .resolve_after_ms = s->resolve_after_ms},
         .controls = controls_table(),
-        .ledger_timeout_ms = s->ledger_timeout_ms,
+        .ledger_timeout_ms = p->settings.ledger.timeout_ms,
     };
 }
 
@@ -168,7 +167,7 @@ static bool check_engine(void *self, rail **rails, size_t n, err *e) {
 
 static bool check(void *self, err *e) {
     program *p = self;
-    p->keys = crypto_keyring_load(p->settings.keys_file, e);
+    p->keys = crypto_keyring_load(p->settings.keys.file, e);
     if (p->keys == NULL) {
         return false;
     }
@@ -181,24 +180,19 @@ static bool check(void *self, err *e) {
 }
 
 static bool start_keys(program *p, err *e) {
-    const keys_options o = {.pool = p->pool,
-                            .ring = p->keys,
-                            .file = p->settings.keys_file,
-                            .lost = p->settings.keys_lost,
-                            .pause_ms = p->settings.keys_pause_ms,
-                            .alive_ms = p->settings.keys_alive_ms,
-                            .settle_ms = p->settings.keys_settle_ms};
+    const keys_options o = {p->pool, p->keys, p->settings.keys};
     p->data_keys = keys_start(&o, e);
     return p->data_keys != NULL;
 }
 
 static bool start_ledger_client(program *p, err *e) {
-    const payments_settings *s = &p->settings;
+    const ledger_settings *s = &p->settings.ledger;
+    const daemon_common *c = &p->settings.common;
     const rpc_client_options o = {
-        .target = s->ledger_target,
-        .tls = {s->common.ca_file, s->common.cert_file, s->common.key_file, s->common.insecure},
-        .tls_server_name = s->common.insecure ? NULL : s->ledger_server_name,
-        .tls_server_identity = s->ledger_server_identity,
+        .target = s->target,
+        .tls = {c->ca_file, c->cert_file, c->key_file, c->insecure},
+        .tls_server_name = c->insecure ? NULL : s->server_name,
+        .tls_server_identity = s->server_identity,
         .message_max = LEDGER_MESSAGE_MAX,
         .retries_max = LEDGER_RETRIES_MAX,
     };
@@ -210,8 +204,8 @@ static bool start_ledger_client(program *p, err *e) {
 // A call that waits must not take the place of one that has something to do.
 static awaits *make_awaits(const payments_settings *s) {
     const int64_t half = (s->common.in_flight_max + 1) / 2;
-    const int64_t max = s->await_max < half ? s->await_max : half;
-    return awaits_create((size_t)max, (size_t)s->await_client_max);
+    const int64_t max = s->awaits.max < half ? s->awaits.max : half;
+    return awaits_create((size_t)max, (size_t)s->awaits.client_max);
 }
 
 static bool start_engine(program *p, err *e) {
@@ -245,12 +239,10 @@ static bool start_service(program *p, err *e) {
         .rails = p->connected.rules,
         .n_rails = p->connected.n,
         .connections = p->connected.known,
-        .books_count = p->settings.books_count,
-        .ledger_timeout_ms = p->settings.ledger_timeout_ms,
-        .recon_window = p->settings.recon_window,
-        .recon_reader_wait_ms = p->settings.recon_reader_wait_ms,
-        .deposit_amount_max = p->settings.deposits_amount_max,
-        .deposit_balance_max = p->settings.deposits_balance_max,
+        .books = p->settings.books,
+        .ledger_timeout_ms = p->settings.ledger.timeout_ms,
+        .recon = p->settings.recon,
+        .deposits = p->settings.deposits,
         .intake_threads = INTAKE_THREADS,
         .controls = controls_table(),
         .imports = p->settings.imports,
@@ -265,13 +257,13 @@ static bool start_jobs(program *p, err *e) {
     job table[DEADLINES_JOBS + PAYMENTS_SERVICE_JOBS + 3];
     p->deadlines = deadlines_create(&p->settings.deadlines, p->connected.known);
     size_t n = deadlines_jobs(p->deadlines, table);
-    table[n++] = sums_job(p->settings.sums_every_ms);
+    table[n++] = sums_job(p->settings.sums.every_ms);
     table[n++] = (job){.name = "submission.settle",
                        .every_ms = p->settings.deadlines.every_ms,
                        .run = submission_settle_due,
                        .arg = p->guard};
     n += payments_service_jobs(p->service, table + n);
-    const receivables_options owed = {p->pool, p->ledger, p->settings.ledger_timeout_ms};
+    const receivables_options owed = {p->pool, p->ledger, p->settings.ledger.timeout_ms};
     p->receivables = receivables_create(&owed);
     table[n++] = receivables_collector(p->receivables);
     p->jobs = jobs_start(p->pool, clock_system(), table, n, e);
@@ -309,21 +301,17 @@ static bool start(void *self, db_pool *pool, rpc_service *services, size_t servi
     program *p = self;
     ASSERT(services_max >= PAYMENTS_SERVICES);
     p->pool = pool;
-    const pools_sizes sizes = {.engine = p->settings.saga_workers + 2,
-                               .intake = p->settings.intake_pool_size,
-                               .streams = p->settings.stream_pool_size,
-                               .inbound = p->settings.inbound_pool_size};
-    if (!pools_open(&p->pools, &p->settings.common, &sizes, e)) {
+    const int64_t engine = p->settings.saga.workers + 2;
+    if (!pools_open(&p->pools, &p->settings.common, &p->settings.pools, engine, e)) {
         return false;
     }
-    const guard_options guarded = {p->pools.look, p->settings.state_file,
-                                   p->settings.recovery_force_end};
+    const guard_options guarded = {p->pools.look, p->settings.guard};
     p->guard = guard_start(&guarded, e); // first: it sets the clock of everything below
     if (p->guard == NULL) {
         pools_close(&p->pools);
         return false;
     }
-    p->keys = crypto_keyring_load(p->settings.keys_file, e);
+    p->keys = crypto_keyring_load(p->settings.keys.file, e);
     // The banks are heard only when there is an engine to wake.
     if (p->keys == NULL || !start_keys(p, e) || !start_ledger_client(p, e) || !start_rails(p, e) ||
         !start_engine(p, e) || !start_service(p, e) || !connected_start(&p->connected, e) ||
@@ -366,7 +354,7 @@ static bool certificate_changed(void *self) {
 static size_t files(void *self, const char **paths, size_t max) {
     const program *p = self;
     ASSERT(max > 0);
-    paths[0] = p->settings.keys_file;
+    paths[0] = p->settings.keys.file;
     return 1;
 }
 

@@ -13,6 +13,16 @@
 
 enum { KEEPER_SIZE = 2, LOOK_SIZE = 6 };
 
+// clang-format off
+static const config_setting ROWS[] = {
+    CONFIG_ROW(pools_settings, "db.intake_pool_size", CONFIG_INT, intake_size, "4", 2, 256, "further connections, for payouts that come in"),
+    CONFIG_ROW(pools_settings, "db.stream_pool_size", CONFIG_INT, stream_size, "4", 1, 256, "further connections, for WatchPayouts"),
+    CONFIG_ROW(pools_settings, "db.inbound_pool_size", CONFIG_INT, inbound_size, "6", 2, 256, "further connections, for what banks say"),
+};
+// clang-format on
+
+const config_part POOLS_SETTINGS = CONFIG_PART(ROWS);
+
 static bool open_pool(db_pool **pool, const daemon_common *c, const char *name, int64_t size,
                       const char *session, err *e) {
     const db_pool_options o = {
@@ -27,14 +37,16 @@ static bool open_pool(db_pool **pool, const daemon_common *c, const char *name, 
     return *pool != NULL;
 }
 
-bool pools_open(pools *p, const daemon_common *c, const pools_sizes *sizes, err *e) {
+bool pools_open(pools *p, const daemon_common *c, const pools_settings *settings, int64_t engine,
+                err *e) {
     *p = (pools){0};
-    const bool ok = open_pool(&p->engine, c, "engine", sizes->engine, NULL, e) &&
-                    open_pool(&p->keeper, c, "keeper", KEEPER_SIZE, NULL, e) &&
-                    open_pool(&p->look, c, "look", LOOK_SIZE, SAGA_LOOK_SESSION, e) &&
-                    open_pool(&p->intake, c, "intake", sizes->intake, BY_KEY_SESSION, e) &&
-                    open_pool(&p->streams, c, "streams", sizes->streams, STREAM_SESSION, e) &&
-                    open_pool(&p->inbound, c, "inbound", sizes->inbound, NULL, e);
+    const bool ok =
+        open_pool(&p->engine, c, "engine", engine, NULL, e) &&
+        open_pool(&p->keeper, c, "keeper", KEEPER_SIZE, NULL, e) &&
+        open_pool(&p->look, c, "look", LOOK_SIZE, SAGA_LOOK_SESSION, e) &&
+        open_pool(&p->intake, c, "intake", settings->intake_size, BY_KEY_SESSION, e) &&
+        open_pool(&p->streams, c, "streams", settings->stream_size, STREAM_SESSION, e) &&
+        open_pool(&p->inbound, c, "inbound", settings->inbound_size, NULL, e);
     if (!ok) {
         pools_close(p);
     }

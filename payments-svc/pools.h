@@ -3,6 +3,7 @@
 #ifndef POOLS_H
 #define POOLS_H
 
+#include "base/config.h"
 #include "daemon/daemon.h"
 #include "db/db.h"
 
@@ -16,12 +17,14 @@ typedef struct pools {
     db_pool *inbound; // banks' words: webhooks, files
 } pools;
 
-typedef struct pools_sizes {
-    int64_t engine, intake, streams, inbound;
-} pools_sizes;
+typedef struct pools_settings {
+    int64_t intake_size, stream_size, inbound_size; // connections
+} pools_settings;
+extern const config_part POOLS_SETTINGS;
 
-// Connects lazily, like db_pool_create. False: none is left open.
-bool pools_open(pools *p, const daemon_common *c, const pools_sizes *sizes, err *e);
+// engine: connections of the engine's pool. Connects lazily, like db_pool_create. False: none is left open.
+bool pools_open(pools *p, const daemon_common *c, const pools_settings *settings, int64_t engine,
+                err *e);
 // All connections must be back. Accepts a zeroed one.
 void pools_close(pools *p);
 

@@ -1,15 +1,25 @@
-// The settings of payments-svc. Those of a scheme are its own (rails/scheme.h): this file names none.
+// The settings of payments-svc: each room's own, and those of the schemes (rails/scheme.h). This file names no setting.
 #ifndef PAYMENTS_SETTINGS_H
 #define PAYMENTS_SETTINGS_H
 
 #include <stddef.h>
 
-#include "api/service.h"
+#include "awaits/awaits.h"
 #include "base/config.h"
+#include "books/books.h"
 #include "daemon/daemon.h"
+#include "deposits/deposits.h"
+#include "guard/guard.h"
+#include "imports/imports.h"
 #include "jobs/deadlines.h"
+#include "jobs/sums.h"
+#include "keys/keys.h"
+#include "ledger/settings.h"
 #include "maintain/maintain.h"
+#include "pools.h"
 #include "rails/registry.h"
+#include "recon/recon.h"
+#include "saga/settings.h"
 
 enum {
     PAYMENTS_SCHEMES_MAX = 8,
@@ -32,21 +42,18 @@ typedef struct named_connection {
 
 typedef struct payments_settings {
     daemon_common common;
-    const char *ledger_target, *ledger_server_name, *ledger_server_identity;
-    int64_t ledger_timeout_ms;
-    const char *keys_file, *keys_lost;
-    int64_t keys_pause_ms, keys_alive_ms, keys_settle_ms;
-    int64_t books_count;
-    int64_t deposits_amount_max, deposits_balance_max;
-    const char *state_file, *recovery_force_end;
-    int64_t intake_pool_size, stream_pool_size, inbound_pool_size;
-    int64_t saga_workers, saga_batch_max, saga_lease_ms, saga_poll_ms, saga_idle_poll_ms;
-    int64_t recon_window, recon_reader_wait_ms;
-    int64_t saga_attempts_max, saga_backoff_base_ms, saga_backoff_cap_ms, saga_resolve_after_ms;
+    pools_settings pools;
+    guard_settings guard;
+    ledger_settings ledger;
+    keys_settings keys;
+    books_settings books;
+    recon_settings recon;
+    deposits_settings deposits;
+    saga_settings saga;
     deadlines_settings deadlines;
-    int64_t sums_every_ms;
-    int64_t await_max, await_client_max;
-    payments_import_settings imports;
+    sums_settings sums;
+    awaits_settings awaits;
+    imports_settings imports;
     maintain_settings retention;
     // By scheme, in the order of rail_schemes: its own section, and the name of its default connection.
     rail_settings rails[PAYMENTS_SCHEMES_MAX];

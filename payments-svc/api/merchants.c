@@ -134,7 +134,7 @@ static int64_t book_of_new_merchant(const payments_service *s, str merchant_id) 
     const uuid h = uuid_derive(&merchant_id, 1);
     uint64_t n = 0;
     memcpy(&n, h.b, sizeof h.b[0] * 6);
-    return 1 + (int64_t)(n % (uint64_t)s->o.books_count);
+    return 1 + (int64_t)(n % (uint64_t)s->o.books.count);
 }
 
 bool merchant_audited(db_conn *c, const merchant *m, const actor_info *by, int64_t now_us, arena *a,

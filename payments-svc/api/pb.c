@@ -264,7 +264,7 @@ bool page_token_read(const char *token, str filters, uint8_t *position, size_t l
 
 bool pb_book_exists(const payments_service *s, db_conn *c, int64_t book_id, const char *field,
                     arena *a, err *e) {
-    if (book_id <= s->o.books_count) {
+    if (book_id <= s->o.books.count) {
         return true;
     }
     bool has = false;
@@ -273,7 +273,7 @@ bool pb_book_exists(const payments_service *s, db_conn *c, int64_t book_id, cons
     }
     return has || err_set_field(e, ERR_NOT_FOUND, "BOOK_NOT_FOUND", field,
                                 "there is no book %lld: books are 1 to %lld", (long long)book_id,
-                                (long long)s->o.books_count);
+                                (long long)s->o.books.count);
 }
 
 bool page_size_of(int32_t asked, int64_t *size, err *e) {

@@ -261,14 +261,14 @@ static void handle_prove_book(rpc_call *call, void *service, const ProtobufCMess
                .call = call,
                .request = r,
                .a = arena_create(PROOF_ARENA_MAX),
-               .waits_ms = s->o.recon_reader_wait_ms};
+               .waits_ms = s->o.recon.reader_wait_ms};
     const recon_job work = {.pool = s->o.stream_pool,
                             .ledger = s->o.ledger,
                             .book_id = r->book_id,
                             .merchant_id = str_of(r->merchant_id),
                             .deadline_mono_ms = rpc_deadline_mono_ms(call),
                             .read_timeout_ms = s->o.ledger_timeout_ms,
-                            .window = (size_t)s->o.recon_window};
+                            .window = (size_t)s->o.recon.window};
     const bool ok =
         recon_prove(&work, &progress, on_part, &f, &e) &&
         (f.waits_ms > 0 || err_set(&e, ERR_RESOURCE_EXHAUSTED, "READER_SLOW",

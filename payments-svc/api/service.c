@@ -39,20 +39,14 @@ payments_service *payments_service_create(const payments_service_options *o, err
                                        .ledger = o->ledger,
                                        .accounts = s->accounts,
                                        .ledger_timeout_ms = o->ledger_timeout_ms,
-                                       .amount_max = o->deposit_amount_max,
-                                       .balance_max = o->deposit_balance_max};
+                                       .settings = o->deposits};
     s->deposits = s->intake == NULL ? NULL : deposits_create(&money_in);
     const imports_options files = {.pool = o->pool,
                                    .keys = o->keys,
                                    .intake = s->intake,
                                    .merchants = s->merchants,
                                    .calls = import_calls_of(s),
-                                   .bytes_max = o->imports.bytes_max,
-                                   .rows_max = o->imports.rows_max,
-                                   .open_max = o->imports.open_max,
-                                   .lease_ms = o->imports.lease_ms,
-                                   .poll_ms = o->imports.poll_ms,
-                                   .idle_ms = o->imports.idle_s * 1000};
+                                   .settings = o->imports};
     s->imports = s->deposits == NULL ? NULL : imports_start(&files, e);
     s->feed = s->imports == NULL ? NULL : feed_hub_start(o->look_pool, e);
     if (s->feed == NULL) {

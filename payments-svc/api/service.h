@@ -5,24 +5,23 @@
 #define API_SERVICE_H
 
 #include "awaits/awaits.h"
+#include "books/books.h"
 #include "connections/registry.h"
 #include "control/control.h"
 #include "crypto/crypto.h"
 #include "db/db.h"
+#include "deposits/deposits.h"
 #include "domain/rules.h"
 #include "guard/guard.h"
+#include "imports/imports.h"
 #include "jobs/jobs.h"
 #include "ledger/accounts.h"
 #include "rails/inbox.h"
+#include "recon/recon.h"
 #include "rpc/rpc.h"
 #include "saga/engine.h"
 
 enum { PAYMENTS_SERVICES = 13, PAYMENTS_SERVICE_JOBS = 2 };
-
-// Of imports: see imports/imports.h.
-typedef struct payments_import_settings {
-    int64_t bytes_max, rows_max, open_max, lease_ms, poll_ms, idle_s;
-} payments_import_settings;
 
 // permissions.c: what each method takes, for the server.
 extern const authz_permission PAYMENTS_PERMISSIONS[];
@@ -46,14 +45,13 @@ typedef struct payments_service_options {
     const rule_rail *rails;
     size_t n_rails;
     connections *connections; // all that are known, also those that are switched off
-    int64_t books_count;      // new merchants are spread over books 1 … books_count
+    books_settings books;
     int64_t ledger_timeout_ms;
-    int64_t recon_window;         // payouts that a proof compares in one reading of the journal
-    int64_t recon_reader_wait_ms; // that a proof waits for its reader, all in all
-    int64_t deposit_amount_max, deposit_balance_max; // minor units: see deposits/deposits.h
+    recon_settings recon;
+    deposits_settings deposits;
     int intake_threads;
     controls controls; // asked about each new payout
-    payments_import_settings imports;
+    imports_settings imports;
     authz_current *policy; // of whoever started an import
 } payments_service_options;
 

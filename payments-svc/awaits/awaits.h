@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/config.h"
 #include "base/err.h"
 #include "base/uuid.h"
 
@@ -50,6 +51,11 @@ typedef struct awaits_calls {
     awaits_done_fn done;
     awaits_gone_fn gone;
 } awaits_calls;
+
+typedef struct awaits_settings {
+    int64_t max, client_max; // calls that may wait at once: all, and of one client
+} awaits_settings;
+extern const config_part AWAITS_SETTINGS;
 
 // max: limit of waits; client_max: limit per client.
 awaits *awaits_create(size_t max, size_t client_max);

@@ -2,10 +2,16 @@
 #ifndef BOOKS_BOOKS_H
 #define BOOKS_BOOKS_H
 
+#include "base/config.h"
 #include "db/db.h"
 
 // Books in one list; more are left out.
 enum { BOOKS_MAX = 4096 };
+
+typedef struct books_settings {
+    int64_t count; // new merchants are spread over books 1 … count
+} books_settings;
+extern const config_part BOOKS_SETTINGS;
 
 typedef enum books_of {
     BOOKS_OF_MERCHANTS, // books with a merchant

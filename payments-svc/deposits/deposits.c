@@ -108,7 +108,7 @@ static bool intend_tx(db_conn *c, arena *a, void *arg, err *e) {
 
 static bool validate_fields(const crediting *x, err *e) {
     const deposit_request *r = x->r;
-    const int64_t max = x->d->o.amount_max;
+    const int64_t max = x->d->o.settings.amount_max;
     const currency *ccy = NULL;
     if (r->fault != NULL) {
         *e = *r->fault;
@@ -134,7 +134,7 @@ static bool validate_balance(crediting *x, const ledger_account *available, int6
                              arena *a, err *e) {
     ledger_account accounts[] = {
         *available, account_of_receivable(x->m->book_id, str_of(x->m->id), x->r->currency)};
-    const int64_t max = x->d->o.balance_max;
+    const int64_t max = x->d->o.settings.balance_max;
     int64_t sequence = 0;
     if (!ledger_lookup_accounts_if_any(x->d->o.ledger, x->m->book_id, accounts, 2, false, &sequence,
                                        deadline, a, e)) {

@@ -7,6 +7,7 @@
 
 #include "authz/actor.h"
 #include "base/arena.h"
+#include "base/config.h"
 #include "base/err.h"
 #include "base/uuid.h"
 #include "crypto/crypto.h"
@@ -38,14 +39,19 @@ typedef struct deposit {
     int64_t back_us;     // time at which it was TAKEN_BACK; 0 before
 } deposit;
 
+typedef struct deposits_settings {
+    int64_t amount_max;  // minor units of one deposit
+    int64_t balance_max; // limit of a merchant's balance after a deposit, minor units
+} deposits_settings;
+extern const config_part DEPOSITS_SETTINGS;
+
 typedef struct deposits_options {
     db_pool *pool;
     const crypto_keyring *keys;
     rpc_client *ledger;
     ledger_accounts *accounts;
     int64_t ledger_timeout_ms;
-    int64_t amount_max;  // minor units of one deposit
-    int64_t balance_max; // limit of a merchant's balance after a deposit, minor units
+    deposits_settings settings;
 } deposits_options;
 
 typedef struct deposits deposits;

@@ -222,7 +222,8 @@ static bool read_status(look *l, db_conn *c, arena *a, err *e) {
 // The database went back without a new timeline: its log is behind the position that it has told us.
 static bool went_back(const guard *g, const guard_server *s) {
     guard_server before;
-    return g->o.state_file[0] != '\0' && guard_state_read(g->o.state_file, &before) &&
+    return g->o.settings.state_file[0] != '\0' &&
+           guard_state_read(g->o.settings.state_file, &before) &&
            before.system_id == s->system_id && before.timeline == s->timeline &&
            s->log_at < before.log_at;
 }
@@ -265,7 +266,7 @@ typedef struct ending {
 
 // The reason with which a person ends this recovery; "" when there is none, or it names another recovery.
 static const char *forced(const guard *g, const char *id) {
-    const char *text = g->o.force_end;
+    const char *text = g->o.settings.force_end;
     const size_t len = strlen(id);
     return len == GUARD_ID_LEN && strncmp(text, id, len) == 0 && text[len] == ' ' &&
                    text[len + 1] != '\0'
@@ -382,8 +383,8 @@ static bool look_once(guard *g) {
     }
     tell_status(g, &l.status, false);
     set_sends(g, true);
-    if (g->o.state_file[0] != '\0') {
-        guard_state_write(g->o.state_file, &l.server);
+    if (g->o.settings.state_file[0] != '\0') {
+        guard_state_write(g->o.settings.state_file, &l.server);
     }
     return recovering;
 }

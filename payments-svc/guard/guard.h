@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "base/arena.h"
+#include "base/config.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "db/db.h"
@@ -19,13 +20,18 @@ typedef struct guard guard;
 // The engine's name in the health service (grpc.health.v1). It is not serving while nothing may be claimed, or nothing sent.
 #define GUARD_HEALTH_NAME "payments.engine"
 
-typedef struct guard_options {
-    db_pool *pool;
+typedef struct guard_settings {
     // A file beside the service that remembers the database's log position, so that a restore without a new timeline is noticed. "": no
     // file.
     const char *state_file;
     // Not "": ends a recovery by force. Its id, a blank, and the reason for which a person answers. It ends no other recovery.
     const char *force_end;
+} guard_settings;
+extern const config_part GUARD_SETTINGS;
+
+typedef struct guard_options {
+    db_pool *pool;
+    guard_settings settings;
 } guard_options;
 
 // Reads the database's clock and gives the process its time (db_clock); learns which database it is. Refuses a machine whose clock is more

@@ -76,7 +76,7 @@ static bool claim_tx(db_conn *c, arena *a, void *arg, err *e) {
     claiming *x = arg;
     db_rows *rows = NULL;
     db_params *p = of_job(x->j, a);
-    db_i64(p, x->j->s->o.lease_ms);
+    db_i64(p, x->j->s->o.settings.lease_ms);
     if (!db_exec(c, imports_sql(IMPORTS_SQL_CLAIM), p, a, &rows, NULL, e)) {
         return false;
     }
@@ -233,7 +233,7 @@ static void check_merchants(job *j) {
 
 static bool check_rows(job *j, err *e) {
     import_outcome out[IMPORT_BATCH];
-    lease_left lease = {j, j->s->o.lease_ms};
+    lease_left lease = {j, j->s->o.settings.lease_ms};
     bool ok = true;
     for (size_t at = 0; ok && !j->lost && at < j->file.n; at += IMPORT_BATCH) {
         const size_t left = j->file.n - at;
@@ -315,9 +315,9 @@ static bool validate(job *j, err *e) {
     if (!readable && !err_is_set(&why)) {
         return false;
     }
-    if (readable && (int64_t)(j->file.n + j->file.bad) > j->s->o.rows_max) {
+    if (readable && (int64_t)(j->file.n + j->file.bad) > j->s->o.settings.rows_max) {
         (void)err_set(&why, ERR_INVALID_ARGUMENT, "FILE_TOO_LARGE",
-                      "the file has more than %" PRId64 " rows", j->s->o.rows_max);
+                      "the file has more than %" PRId64 " rows", j->s->o.settings.rows_max);
     }
     if (err_is_set(&why)) {
         payout_file_complain(&j->file, 0, &why);
@@ -399,7 +399,7 @@ static bool record_tx(db_conn *c, arena *a, void *arg, err *e) {
     db_i32(p, accepted);
     db_i32(p, refused);
     db_time(p, clock_wall_us(clock_system()));
-    db_i64(p, j->s->o.lease_ms);
+    db_i64(p, j->s->o.settings.lease_ms);
     if (!db_exec(c, imports_sql(IMPORTS_SQL_HANDED), p, a, &rows, NULL, e)) {
         return false;
     }
@@ -511,12 +511,13 @@ static bool idle_tx(db_conn *c, arena *a, void *arg, err *e) {
 
 static void cancel_idle(imports *s) {
     const int64_t now_ms = clock_mono_ms(clock_system());
-    const int64_t pause_ms = s->o.idle_ms < IDLE_LOOK_MAX_MS ? s->o.idle_ms : IDLE_LOOK_MAX_MS;
+    const int64_t idle_ms = s->o.settings.idle_s * 1000;
+    const int64_t pause_ms = idle_ms < IDLE_LOOK_MAX_MS ? idle_ms : IDLE_LOOK_MAX_MS;
     if (s->looked_idle_ms != 0 && now_ms - s->looked_idle_ms < pause_ms) {
         return;
     }
     s->looked_idle_ms = now_ms;
-    idle_look x = {clock_wall_us(clock_system()) - s->o.idle_ms * 1000, NULL};
+    idle_look x = {clock_wall_us(clock_system()) - idle_ms * 1000, NULL};
     err e = {0};
     bool ok = db_read(s->o.pool, soon(), s->a, idle_tx, &x, &e);
     for (size_t i = 0; ok && i < db_count(x.rows); i++) {
@@ -554,7 +555,8 @@ static void work_on(job *j) {
                            "Works on an import that ended with an error, and are tried again."),
             1);
         job_log(LOG_WARN, "failed", j, &e);
-        const int64_t pause_ms = j->s->o.lease_ms < RETRY_MS ? j->s->o.lease_ms : RETRY_MS;
+        const int64_t pause_ms =
+            j->s->o.settings.lease_ms < RETRY_MS ? j->s->o.settings.lease_ms : RETRY_MS;
         let_go(j, atomic_load(&j->s->stopping) ? 0 : pause_ms);
     } else {
         job_log(LOG_INFO, "done", j, NULL);
@@ -589,10 +591,11 @@ imports *imports_start(const imports_options *o, err *e) {
     ASSERT(s != NULL);
     s->o = *o;
     s->owner = uuid_v7(clock_system());
-    s->a = arena_create((size_t)o->bytes_max * 2 + JOB_ARENA_EXTRA);
+    s->a = arena_create((size_t)o->settings.bytes_max * 2 + JOB_ARENA_EXTRA);
     s->batch = arena_create(BATCH_ARENA_MAX);
-    s->ticker = ticker_start_lazy(o->poll_ms, o->poll_ms > TICK_MAX_MS ? o->poll_ms : TICK_MAX_MS,
-                                  import_work, s);
+    s->ticker = ticker_start_lazy(
+        o->settings.poll_ms, o->settings.poll_ms > TICK_MAX_MS ? o->settings.poll_ms : TICK_MAX_MS,
+        import_work, s);
     if (s->ticker == NULL) {
         (void)err_set(e, ERR_RESOURCE_EXHAUSTED, "THREADS", "the imports' thread did not start");
         imports_stop(s);

@@ -129,7 +129,7 @@ static bool validate(const creating *x, err *e) {
     if (!rule_text(x->n->file_name, 1, IMPORT_NAME_MAX, "", "file_name", e)) {
         return false;
     }
-    const int64_t max = x->s->o.bytes_max;
+    const int64_t max = x->s->o.settings.bytes_max;
     return (x->n->size_bytes >= 1 && x->n->size_bytes <= max) ||
            err_set_field(e, ERR_INVALID_ARGUMENT, "FILE_TOO_LARGE", "size_bytes",
                          "a file has 1 to %" PRId64 " bytes", max);
@@ -159,7 +159,7 @@ static bool create_tx(db_conn *c, arena *a, void *arg, err *e) {
     db_i64(p, x->n->size_bytes);
     db_text(p, str_of(actor));
     db_time(p, now_us);
-    db_i32(p, (int32_t)x->s->o.open_max);
+    db_i32(p, (int32_t)x->s->o.settings.open_max);
     db_bytes(p, one.hash.bytes, one.hash.len);
     if (!db_exec(c, imports_sql(IMPORTS_SQL_INSERT), p, a, NULL, &n, e)) {
         return false;
@@ -168,7 +168,7 @@ static bool create_tx(db_conn *c, arena *a, void *arg, err *e) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_MANY_IMPORTS",
                        "the merchant has %" PRId64
                        " open imports: start, finish or cancel one of them",
-                       x->s->o.open_max);
+                       x->s->o.settings.open_max);
     }
     p = of_import(x->m->book_id, id, a);
     db_text(p, str_of(x->m->id));
@@ -282,7 +282,8 @@ bool import_upload(imports *s, const merchant *m, uuid id, const actor_info *by,
                 .offset = offset,
                 .bytes = bytes,
                 .make = upload};
-    if (offset < 0 || offset > s->o.bytes_max || bytes.len < 1 || bytes.len > IMPORT_PART_MAX) {
+    if (offset < 0 || offset > s->o.settings.bytes_max || bytes.len < 1 ||
+        bytes.len > IMPORT_PART_MAX) {
         return err_set_field(e, ERR_INVALID_ARGUMENT, "PART_SIZE_INVALID", "data",
                              "a part has 1 to %d bytes within the file", (int)IMPORT_PART_MAX);
     }

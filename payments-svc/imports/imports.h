@@ -4,6 +4,7 @@
 #define IMPORTS_IMPORTS_H
 
 #include "authz/actor.h"
+#include "base/config.h"
 #include "crypto/crypto.h"
 #include "db/db.h"
 #include "intake/intake.h"
@@ -49,15 +50,20 @@ typedef struct import_calls {
     bool (*may)(void *arg, const merchant *m, str started_by);
 } import_calls;
 
+typedef struct imports_settings {
+    int64_t bytes_max, rows_max, open_max; // per file; per file; per merchant
+    int64_t lease_ms, poll_ms;
+    int64_t idle_s; // an import that nobody continues is canceled after this time
+} imports_settings;
+extern const config_part IMPORTS_SETTINGS;
+
 typedef struct imports_options {
     db_pool *pool;
     crypto_keyring *keys;
     intake *intake;
     merchant_store *merchants;
     import_calls calls;
-    int64_t bytes_max, rows_max, open_max; // per file; per file; per merchant
-    int64_t lease_ms, poll_ms;
-    int64_t idle_ms; // an import that nobody continues is canceled after this time
+    imports_settings settings;
 } imports_options;
 
 typedef struct imports imports;

@@ -2,6 +2,7 @@
 #ifndef JOBS_DEADLINES_H
 #define JOBS_DEADLINES_H
 
+#include "base/config.h"
 #include "connections/registry.h"
 #include "jobs/jobs.h"
 
@@ -14,6 +15,7 @@ typedef struct deadlines_settings {
     int64_t deposit_s;      // a deposit that the ledger has not decided
     int64_t inbox_s;        // a file or message that was recorded and not applied
 } deadlines_settings;
+extern const config_part DEADLINES_SETTINGS;
 
 typedef struct deadlines deadlines;
 

@@ -2,7 +2,13 @@
 #ifndef JOBS_SUMS_H
 #define JOBS_SUMS_H
 
+#include "base/config.h"
 #include "jobs/jobs.h"
+
+typedef struct sums_settings {
+    int64_t every_ms; // how often payouts that are old enough are added
+} sums_settings;
+extern const config_part SUMS_SETTINGS;
 
 // Younger payouts are not added yet: each question counts them.
 enum { SUMS_YOUNG_S = 2 * 86400 };

@@ -61,7 +61,7 @@ static bool has_all(const keys *k, const ring_ids *r, const key_row *rows, size_
         const crypto_key_info *there = of_ring(r, rows[i].id);
         const bool opens = rows[i].sealed && (there == NULL || !there->opens);
         const bool compares = rows[i].macs && there == NULL;
-        if ((!opens && !compares) || is_listed(k->o.lost, rows[i].id)) {
+        if ((!opens && !compares) || is_listed(k->o.settings.lost, rows[i].id)) {
             continue;
         }
         return err_set(e, ERR_FAILED_PRECONDITION, "KEY_MISSING",
@@ -69,7 +69,7 @@ static bool has_all(const keys *k, const ring_ids *r, const key_row *rows, size_
                        "(%.80s)",
                        (int)rows[i].id.len, rows[i].id.ptr, rows[i].uses.len > 0 ? " by " : "",
                        rows[i].uses.len < 200 ? (int)rows[i].uses.len : 200, rows[i].uses.ptr,
-                       k->o.file);
+                       k->o.settings.file);
     }
     return true;
 }
@@ -80,7 +80,7 @@ static bool changed(const keys *k, const char *id, const char *why, err *e) {
     return err_set(e, ERR_FAILED_PRECONDITION, "KEY_CHANGED",
                    "the key %s of the ring is another one than the key of that name %s: put its "
                    "line back as it was, and give a new key a new name (%.80s)",
-                   id, why, k->o.file);
+                   id, why, k->o.settings.file);
 }
 
 // A name that nothing is sealed under, as that of a key with a slip of the pen, may be given to another key when no instance has it.
@@ -141,7 +141,7 @@ static bool means_the_same(const taking *x, const key_row *rows, size_t n,
     for (size_t i = 0; i < n; i++) {
         const crypto_key_info *ours = of_ring(&x->ring, rows[i].id);
         const bool used = rows[i].sealed || rows[i].macs;
-        if (ours == NULL || is_listed(x->k->o.lost, rows[i].id)) {
+        if (ours == NULL || is_listed(x->k->o.settings.lost, rows[i].id)) {
             continue;
         }
         if (rows[i].check.len == 0) {
@@ -171,7 +171,7 @@ static bool known_everywhere(const keys *k, const ring_ids *r, const key_instanc
             return err_set(e, ERR_FAILED_PRECONDITION, "KEY_NOT_EVERYWHERE",
                            "the key %s cannot seal yet: instance %s, which was seen within %d s, "
                            "does not have it in its ring",
-                           r->keys[r->current].id, id, (int)(k->o.alive_ms / 1000));
+                           r->keys[r->current].id, id, (int)(k->o.settings.alive_ms / 1000));
         }
     }
     return true;
@@ -235,12 +235,12 @@ static bool take(keys *k, crypto_keyring *ring, int64_t deadline_mono_ms, err *e
 static void tell_ring(const keys *k) {
     ring_ids r;
     r.n = crypto_keyring_keys(k->o.ring, r.keys, &r.current);
-    log_info("keys.loaded", F_STR("file", k->o.file), F_INT("keys", r.n),
+    log_info("keys.loaded", F_STR("file", k->o.settings.file), F_INT("keys", r.n),
              F_STR("current", r.keys[r.current].id));
 }
 
 bool keys_read_again(keys *k, err *e) {
-    crypto_keyring *fresh = crypto_keyring_load(k->o.file, e);
+    crypto_keyring *fresh = crypto_keyring_load(k->o.settings.file, e);
     if (fresh == NULL || !take(k, fresh, keys_soon(), e)) {
         metric_set(k->faulty, 1);
         crypto_keyring_destroy(fresh);
@@ -264,7 +264,7 @@ static bool beat_tx(db_conn *c, arena *a, void *arg, err *e) {
 static bool beat(keys *k, err *e) {
     const int64_t now_ms = clock_mono_ms(clock_system());
     taking x = {.k = k};
-    if (k->beaten_ms != 0 && now_ms - k->beaten_ms < k->o.alive_ms / KEYS_BEATS) {
+    if (k->beaten_ms != 0 && now_ms - k->beaten_ms < k->o.settings.alive_ms / KEYS_BEATS) {
         return true;
     }
     x.ring.n = crypto_keyring_keys(k->o.ring, x.ring.keys, &x.ring.current);
@@ -327,10 +327,11 @@ keys *keys_start(const keys_options *o, err *e) {
         return NULL;
     }
     tell_ring(k);
-    const int64_t beat_ms = o->alive_ms / KEYS_BEATS;
+    const int64_t beat_ms = o->settings.alive_ms / KEYS_BEATS;
     const int64_t idle_ms = beat_ms < IDLE_PAUSE_MS ? beat_ms : IDLE_PAUSE_MS;
     k->ticker =
-        ticker_start_lazy(o->pause_ms, o->pause_ms > idle_ms ? o->pause_ms : idle_ms, work, k);
+        ticker_start_lazy(o->settings.pause_ms,
+                          o->settings.pause_ms > idle_ms ? o->settings.pause_ms : idle_ms, work, k);
     if (k->ticker == NULL) {
         (void)err_set(e, ERR_RESOURCE_EXHAUSTED, "THREADS", "the keys' thread did not start");
         keys_stop(k);

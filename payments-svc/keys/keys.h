@@ -3,18 +3,24 @@
 #define KEYS_KEYS_H
 
 #include "authz/actor.h"
+#include "base/config.h"
 #include "crypto/crypto.h"
 #include "db/db.h"
 
-typedef struct keys_options {
-    db_pool *pool;
-    crypto_keyring *ring; // loaded from the file
+typedef struct keys_settings {
     const char *file;
     // Ids of keys that are lost for ever, separated by commas: nobody asks for them.
     const char *lost;
     int64_t pause_ms;  // between two batches of a walk
     int64_t alive_ms;  // an instance that was not seen for so long does not run
     int64_t settle_ms; // what was sealed is committed, or lost, after so long
+} keys_settings;
+extern const config_part KEYS_SETTINGS;
+
+typedef struct keys_options {
+    db_pool *pool;
+    crypto_keyring *ring; // loaded from the file of the settings
+    keys_settings settings;
 } keys_options;
 
 typedef struct keys keys;

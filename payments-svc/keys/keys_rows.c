@@ -37,7 +37,7 @@ bool keys_read_instances(const keys *k, db_conn *c, arena *a, const key_instance
                          size_t *n, err *e) {
     db_rows *rows = NULL;
     db_params *p = db_params_create(a);
-    db_i64(p, k->o.alive_ms);
+    db_i64(p, k->o.settings.alive_ms);
     if (!db_exec(c, keys_sql(KEYS_SQL_INSTANCES), p, a, &rows, NULL, e)) {
         return false;
     }
@@ -55,7 +55,7 @@ bool keys_read_instances(const keys *k, db_conn *c, arena *a, const key_instance
 }
 
 int64_t keys_unsettled_ms(const keys *k) {
-    return k->o.alive_ms + k->o.settle_ms;
+    return k->o.settings.alive_ms + k->o.settings.settle_ms;
 }
 
 bool keys_read_rotation(const keys *k, db_conn *c, keys_sql_id which, arena *a, bool *found,

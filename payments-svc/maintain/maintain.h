@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/config.h"
 #include "base/err.h"
 
 typedef struct maintain_settings {
@@ -13,6 +14,7 @@ typedef struct maintain_settings {
     int64_t payouts_days, step_log_days, deposits_days, submissions_days, inbox_days, cases_days,
         imports_days, feed_days, audit_days;
 } maintain_settings;
+extern const config_part MAINTAIN_SETTINGS;
 
 extern const char MAINTAIN_HELP[];
 

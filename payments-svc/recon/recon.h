@@ -3,6 +3,7 @@
 #ifndef RECON_RECON_H
 #define RECON_RECON_H
 
+#include "base/config.h"
 #include "db/db.h"
 #include "recon/rules.h"
 #include "rpc/rpc.h"
@@ -10,6 +11,12 @@
 // Used in place of a rail: an account at a bank, and the debts of all merchants of the book.
 enum { RECON_BANK = 0, RECON_RECEIVABLE = -1 };
 enum { RECON_ACCOUNTS_MAX = 64, RECON_WINDOW_MIN = 100, RECON_WINDOW_MAX = 1000000 };
+
+typedef struct recon_settings {
+    int64_t window;         // payouts that a proof compares in one reading of the journal
+    int64_t reader_wait_ms; // that a proof waits for its reader, all in all
+} recon_settings;
+extern const config_part RECON_SETTINGS;
 
 // A payout as the proof saw it.
 typedef struct recon_payout {

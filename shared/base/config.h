@@ -28,6 +28,18 @@ typedef struct config_setting {
     const char *help;          // one line
 } config_setting;
 
+// The settings of a room: offsets are in the room's own struct, which is a field of the program's settings.
+typedef struct config_part {
+    const config_setting *settings;
+    size_t n_settings;
+} config_part;
+// A row for a field of the struct `of`.
+#define CONFIG_ROW(of, name, type, field, default_value, min, max, help)                           \
+    { name, type, offsetof(of, field), default_value, min, max, help }
+// The part that consists of these rows, a static array.
+#define CONFIG_PART(rows)                                                                          \
+    { rows, sizeof(rows) / sizeof(rows)[0] }
+
 // A section of the table that a file may repeat under names, [connection.NAME], with the same keys.
 typedef struct config_kind {
     const char *name; // the section: "ach" for rows "ach.…"
