@@ -33,15 +33,15 @@ static void sealer_stop(ledger_svc *svc) {
 }
 
 static bool sealer_start(ledger_svc *svc, err *e) {
-    const ledger_settings *s = &svc->settings;
-    if (s->audit_conninfo[0] == '\0') {
+    const sealer_settings *s = &svc->settings.sealer;
+    if (s->conninfo[0] == '\0') {
         log_warn("audit.off",
                  F_STR("why", "audit.conninfo is not set: tree heads are signed elsewhere"));
-        return s->audit_public_keys_file[0] == '\0' ||
-               head_keys_load(&svc->audit_keys, s->audit_public_keys_file, e);
+        return s->public_keys_file[0] == '\0' ||
+               head_keys_load(&svc->audit_keys, s->public_keys_file, e);
     }
     const db_pool_options pool_options = {
-        .conninfo = s->audit_conninfo,
+        .conninfo = s->conninfo,
         .application_name = "ledger-svc sealer",
         .size = 2, // for the sealer and for the watch
         .statement_timeout_ms = SEALER_STATEMENT_TIMEOUT_MS,
@@ -56,12 +56,12 @@ static bool sealer_start(ledger_svc *svc, err *e) {
     const sealer_options options = {
         .pool = svc->sealer_pool,
         .clock = clock_system(),
-        .key_file = s->audit_key_file,
-        .public_keys_file = s->audit_public_keys_file,
-        .heads_file = s->audit_heads_file,
-        .interval_ms = s->audit_seal_interval_ms,
-        .rows_max = s->audit_seal_rows_max,
-        .books_max = s->audit_books_max,
+        .key_file = s->key_file,
+        .public_keys_file = s->public_keys_file,
+        .heads_file = s->heads_file,
+        .interval_ms = s->seal_interval_ms,
+        .rows_max = s->seal_rows_max,
+        .books_max = s->books_max,
     };
     svc->sealer = sealer_create(&options, e);
     if (svc->sealer == NULL) {
@@ -76,9 +76,9 @@ static bool sealer_start(ledger_svc *svc, err *e) {
 
 // The commit path has its own connections, so that no read makes a commit wait.
 static bool journal_start(ledger_svc *svc, err *e) {
-    const ledger_settings *s = &svc->settings;
+    const journal_settings *s = &svc->settings.journal;
     const db_pool_options pool_options = {
-        .conninfo = s->common.db_conninfo,
+        .conninfo = svc->settings.common.db_conninfo,
         .application_name = "ledger-svc journal",
         .size = (int)s->commit_threads + 1,
         // Less than the time left to a commit when it begins, so that BEGIN need not set it again.
@@ -155,15 +155,13 @@ static void stop(void *self) {
 // Checks the sealer's keys, if there are any.
 static bool check(void *self, err *e) {
     const ledger_svc *svc = self;
-    const ledger_settings *s = &svc->settings;
+    const sealer_settings *s = &svc->settings.sealer;
     head_keys keys = {0};
-    if (s->audit_public_keys_file[0] != '\0' &&
-        !head_keys_load(&keys, s->audit_public_keys_file, e)) {
+    if (s->public_keys_file[0] != '\0' && !head_keys_load(&keys, s->public_keys_file, e)) {
         return false;
     }
-    head_signer *signer =
-        s->audit_conninfo[0] == '\0' ? NULL : head_signer_load(s->audit_key_file, e);
-    const bool ok = s->audit_conninfo[0] == '\0' || signer != NULL;
+    head_signer *signer = s->conninfo[0] == '\0' ? NULL : head_signer_load(s->key_file, e);
+    const bool ok = s->conninfo[0] == '\0' || signer != NULL;
     head_signer_destroy(signer);
     return ok;
 }
@@ -173,7 +171,7 @@ int main(int argc, char **argv) {
     const daemon_program program = {
         .name = "ledger-svc",
         .summary = "A double-entry ledger in PostgreSQL, over gRPC (ledger.v1.LedgerService)",
-        .config = &LEDGER_CONFIG,
+        .config = ledger_settings_table(),
         .settings = &svc.settings,
         .common = &svc.settings.common,
         .start = start,

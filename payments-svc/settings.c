@@ -39,13 +39,8 @@ static void add_row(const config_setting *row) {
     rows[n_rows++] = *row;
 }
 
-// Rows of a struct that begins at `at` in the settings.
-static void add_rows(const config_setting *part, size_t n, size_t at) {
-    for (size_t i = 0; i < n; i++) {
-        config_setting row = part[i];
-        row.offset += at;
-        add_row(&row);
-    }
+static void add_part(const config_part *part, size_t at) {
+    n_rows = config_add(rows, ROWS_MAX, n_rows, part, at);
 }
 
 // Which connection payouts of the scheme use that name none.
@@ -66,7 +61,7 @@ static void add_scheme(const rail_scheme *s, size_t i) {
     const size_t at = offsetof(payments_settings, rails) + i * sizeof(rail_settings);
     ASSERT(i < PAYMENTS_SCHEMES_MAX && s->settings_size <= sizeof(rail_settings));
     kinds[i] = (config_kind){s->name, at, offsetof(named_connection, of)};
-    add_rows(s->settings, s->n_settings, at);
+    add_part(&(config_part){s->settings, s->n_settings}, at);
 }
 
 const config_table *payments_settings_table(void) {
@@ -90,7 +85,7 @@ const config_table *payments_settings_table(void) {
     const rail_scheme *const *schemes = rail_schemes(&n);
     n_rows = 0;
     for (size_t i = 0; i < sizeof ROOMS / sizeof ROOMS[0]; i++) {
-        add_rows(ROOMS[i].part->settings, ROOMS[i].part->n_settings, ROOMS[i].at);
+        add_part(ROOMS[i].part, ROOMS[i].at);
     }
     for (size_t i = 0; i < n; i++) {
         add_default(schemes[i], i);

@@ -386,3 +386,12 @@ void config_wipe(char *secret, size_t len) {
         free(secret);
     }
 }
+
+size_t config_add(config_setting *rows, size_t max, size_t n, const config_part *part, size_t at) {
+    ASSERT(n + part->n_settings <= max);
+    for (size_t i = 0; i < part->n_settings; i++) {
+        rows[n + i] = part->settings[i];
+        rows[n + i].offset += at;
+    }
+    return n + part->n_settings;
+}

@@ -40,6 +40,9 @@ typedef struct config_part {
 #define CONFIG_PART(rows)                                                                          \
     { rows, sizeof(rows) / sizeof(rows)[0] }
 
+// Adds a part's rows to n rows; its struct begins at `at` in the program's settings. Returns the new number, at most max.
+size_t config_add(config_setting *rows, size_t max, size_t n, const config_part *part, size_t at);
+
 // A section of the table that a file may repeat under names, [connection.NAME], with the same keys.
 typedef struct config_kind {
     const char *name; // the section: "ach" for rows "ach.…"
