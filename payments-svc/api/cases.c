@@ -10,6 +10,7 @@
 #include "cases/cases.h"
 #include "command/audit.h"
 #include "domain/machine.h"
+#include "events/events.h"
 #include "payments/v1/case_service.pb-c.h"
 #include "rails/inbox_desk.h"
 #include "saga/orders.h"

@@ -42,7 +42,7 @@ static char *name_or_number(arena *a, const char *name, int number) {
     return strcmp(name, "?") == 0 ? arena_printf(a, "%d", number) : pb_text(a, str_of(name));
 }
 
-// Outcomes of steps, and kinds of rail events (rails/rail.h), stand in the same column.
+// Outcomes of steps, and kinds of events (events/events.h), stand in the same column.
 static char *outcome_text(arena *a, int kind, int outcome) {
     if (kind == PAYOUT_ENTRY_EVENT) {
         return name_or_number(a, saga_event_name(outcome), outcome);

@@ -86,7 +86,7 @@ enum { OUT_COUNT = 15 };
     X(NOT_TAKEN, 7)        /* never taken and never will be: a new attempt may be made */
 enum { WORD_COUNT = 8 };
 
-// As rail_event.kind and rails/rail.h. 1 to 5 come from a bank or a submission; 20 to 25 are orders of a person.
+// As rail_event.kind and events/events.h. 1 to 5 come from a bank or a submission; 20 to 25 are orders of a person.
 #define SAGA_EVENT_KINDS(X)                                                                        \
     X(ACCEPTED, 1)                                                                                 \
     X(REFUSED, 2)                                                                                  \

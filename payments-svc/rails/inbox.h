@@ -12,6 +12,7 @@
 #include "cases/cases.h"
 #include "crypto/crypto.h"
 #include "db/db.h"
+#include "events/events.h"
 #include "rails/rail.h"
 
 enum {

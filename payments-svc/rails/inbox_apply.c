@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/crash.h"
 #include "base/log.h"
+#include "events/events.h"
 #include "rails/inbox_internal.h"
 
 enum { TEXT_MAX = 1000, COMPARED_MAX = 2000, MESSAGE_REST_US = 10 * 1000 * 1000 };

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "domain/machine.h"
+#include "events/events.h"
 #include "rails/inbox_internal.h"
 
 // The events of one item. keep: memory that lives as long as the reader's result.

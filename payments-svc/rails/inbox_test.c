@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "books/books.h"
+#include "events/events.h"
 #include "rails/inbox_desk.h"
 #include "testing/fixture.h"
 #include "testing/rail_fixture.h"

@@ -1,33 +1,15 @@
 // Payouts of which a bank has said something in bulk. Most wait for just that: their sagas are not written, and the next claim of AWAIT
-// takes the list up. A saga for which the message means more is told as by any other message (event_store.c).
+// takes the list up. A saga for which the message means more is told as by any other message (room events).
 #include "base/assert.h"
 #include "base/log.h"
+#include "events/sagas.h"
 #include "saga/saga_internal.h"
 #include "saga/saga_sql.h"
 
 enum {
-    LISTED_MAX = 1000, // payouts of a row
-    LISTS_MAX = 64,    // rows looked at by a claim
-    DUE_SHARE = 8      // an eighth of a batch is left to sagas that are due by themselves
+    LISTS_MAX = 64, // rows looked at by a claim
+    DUE_SHARE = 8   // an eighth of a batch is left to sagas that are due by themselves
 };
-
-bool saga_heard_add(db_conn *c, int64_t book_id, int rail_id, const uuid *ids, size_t n, arena *a,
-                    err *e) {
-    for (size_t i = 0; i < n; i += LISTED_MAX) {
-        const size_t m = n - i < LISTED_MAX ? n - i : LISTED_MAX;
-        db_params *p = db_params_create(a);
-        db_i64(p, book_id);
-        db_uuid(p, uuid_v7(clock_system()));
-        db_i16(p, (int16_t)rail_id);
-        db_time(p, clock_wall_us(clock_system()));
-        db_i32(p, (int32_t)m);
-        db_uuid_array(p, ids + i, m);
-        if (!db_exec(c, saga_sql(SAGA_SQL_HEARD_ADD), p, a, NULL, NULL, e)) {
-            return false;
-        }
-    }
-    return true;
-}
 
 // --- Taking up -------------------------------------------------------------------------------------------------------
 
@@ -83,7 +65,7 @@ static bool read_sagas(saga_batch *b, db_conn *c, const lists *l, db_rows **rows
     db_i64(p, b->from.book_id);
     db_i16(p, (int16_t)b->from.rail->id);
     db_uuid_array(p, l->ids, l->n);
-    db_i32(p, l->cut ? (int32_t)l->total : LISTED_MAX);
+    db_i32(p, l->cut ? (int32_t)l->total : EVENTS_LISTED_MAX);
     return db_exec(c, saga_sql(SAGA_SQL_HEARD_SAGAS), p, b->a, rows, NULL, e);
 }
 
@@ -103,14 +85,7 @@ static bool tell_others(saga_batch *b, db_conn *c, const db_rows *rows, size_t n
         }
     }
     ASSERT(k == n);
-    db_params *p = db_params_create(b->a);
-    db_i64(p, b->from.book_id);
-    db_time(p, now_us);
-    db_uuid_array(p, ids, n);
-    db_i32_array(p, counts, n);
-    db_uuid(p, ids[0]);
-    db_uuid(p, ids[n - 1]);
-    return db_exec(c, saga_sql(SAGA_SQL_COUNT_EVENTS), p, b->a, NULL, NULL, e);
+    return events_tell(c, b->from.book_id, ids, counts, n, now_us, NULL, b->a, e);
 }
 
 bool saga_heard_take(saga_batch *b, db_conn *c, int64_t now_us, db_rows **rows, size_t *n_plain,

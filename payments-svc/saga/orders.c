@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "events/events.h"
+#include "events/sagas.h"
 #include "saga/saga_internal.h"
 #include "saga/saga_sql.h"
 #include "submissions/decide.h"
@@ -44,14 +46,6 @@ bool saga_cancel_look(guard *g, db_conn *c, saga_cancellation *x, arena *a, err 
     x->may_be_forgotten = x->recovering || (now.ended_us != 0 &&
                                             made_at_us(x->payout_id) < now.ended_us + repeats_us);
     return true;
-}
-
-static bool lock_rows(db_conn *c, int64_t book_id, const uuid *payouts, size_t n, arena *a,
-                      err *e) {
-    db_params *p = db_params_create(a);
-    db_i64(p, book_id);
-    db_uuid_array(p, payouts, n);
-    return db_exec(c, saga_sql(SAGA_SQL_LOCK_ORDERED), p, a, NULL, NULL, e);
 }
 
 static bool not_cancelable_as(str why, err *e) {
@@ -149,7 +143,7 @@ static bool lock_with_siblings(db_conn *c, int64_t book_id, uuid payout_id, aren
          !submission_lock_of(c, book_id, payout_id, s.item.was.attempt, &payouts, &n, a, e))) {
         return false;
     }
-    return lock_rows(c, book_id, n > 0 ? payouts : &payout_id, n > 0 ? n : 1, a, e);
+    return events_lock_sagas(c, book_id, n > 0 ? payouts : &payout_id, n > 0 ? n : 1, a, e);
 }
 
 bool saga_orders_lock(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id,

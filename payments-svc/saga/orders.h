@@ -3,6 +3,7 @@
 #define SAGA_ORDERS_H
 
 #include "db/db.h"
+#include "events/events.h"
 #include "saga/engine.h"
 
 typedef struct saga_cancellation {

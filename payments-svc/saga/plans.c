@@ -5,8 +5,3 @@
 bool saga_plan_each_time(db_conn *c, arena *a, err *e) {
     return db_exec(c, saga_sql(SAGA_SQL_PLAN_EACH_TIME), NULL, a, NULL, NULL, e);
 }
-
-// Lasts until the end of the transaction, so it comes right before the last statements.
-bool saga_join_by_key(db_conn *c, arena *a, err *e) {
-    return db_exec(c, saga_sql(SAGA_SQL_JOIN_BY_KEY), NULL, a, NULL, NULL, e);
-}

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "events/sagas.h"
 #include "feed/feed.h"
 #include "saga/saga_internal.h"
 #include "saga/saga_sql.h"
@@ -299,7 +300,7 @@ static bool tell_feed(db_conn *c, int64_t book_id, const saga_item *const *items
 bool saga_rows_write(db_conn *c, int64_t book_id, const saga_item *const *items, size_t n,
                      int64_t now_us, arena *a, err *e) {
     return n == 0 ||
-           (saga_join_by_key(c, a, e) && write_usual(c, book_id, items, n, now_us, a, e) &&
+           (events_join_by_key(c, a, e) && write_usual(c, book_id, items, n, now_us, a, e) &&
             write_rare(c, book_id, items, n, a, e) && set_apart(c, book_id, items, n, a, e) &&
             tell_feed(c, book_id, items, n, a, e));
 }

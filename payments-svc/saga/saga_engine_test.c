@@ -1,4 +1,5 @@
 // The engine as a whole: worker threads, gathering, waking, stopping, two engines on one database.
+#include "events/events.h"
 #include "saga/engine.h"
 
 #include <pthread.h>

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "events/events.h"
 #include "testing/saga_test_worker.h"
 
 static void test_event__once_only_and_due_at_once(void **state) {

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "events/events.h"
 #include "testing/saga_test_worker.h"
 
 enum { MANY = 20 };

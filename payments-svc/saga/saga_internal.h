@@ -24,7 +24,6 @@
 enum {
     SAGA_ARENA_MAX = 128 * 1024 * 1024, // per worker; a full batch takes about a quarter
     SAGA_LEDGER_PAIRS_MAX = 4095, // payouts with two transfers per step, in one CreateTransfers
-    SAGA_EVENTS_CHUNK = 5000,     // rail events per statement
     SAGA_DB_TIMEOUT_MS = 15000,
     SAGA_COMPLAIN_EVERY_MS = 1000,
     SAGA_LEASES_MAX = 64 // running batches of one engine: one per worker
@@ -125,10 +124,6 @@ bool saga_store_take_order(saga_batch *b, db_conn *c, bool *taken, err *e) WARN_
 // Writes the outcomes of the acting items, all or none, and gives the lease back; b says whether it was written or lost. A repeat is safe.
 bool saga_store_outcome(saga_batch *b, int64_t deadline_mono_ms, err *e) WARN_UNUSED;
 
-// Notes that a bank has said something of payouts in bulk: ids, sorted, one for each message. The messages are recorded in the same
-// transaction. (heard.c)
-bool saga_heard_add(db_conn *c, int64_t book_id, int rail_id, const uuid *ids, size_t n, arena *a,
-                    err *e) WARN_UNUSED;
 // Columns of *rows beyond SAGA_COLUMNS: whether the saga is plain, and the number of its messages.
 enum { SAGA_HEARD_PLAIN = SAGA_N_COLUMNS, SAGA_HEARD_COUNT };
 // Inside a claim of AWAIT, after the slot's lock: takes up such payouts, at most the batch's limit. The plain ones, n_plain of *rows, are
@@ -136,7 +131,7 @@ enum { SAGA_HEARD_PLAIN = SAGA_N_COLUMNS, SAGA_HEARD_COUNT };
 bool saga_heard_take(saga_batch *b, db_conn *c, int64_t now_us, db_rows **rows, size_t *n_plain,
                      err *e) WARN_UNUSED;
 
-// Inside the claiming transaction: reads the messages about the batch's items. *rows: NULL when there are none. (event_store.c)
+// Inside the claiming transaction: reads the messages about the batch's items. *rows: NULL when there are none. (hear.c)
 bool saga_store_events(saga_batch *b, db_conn *c, db_rows **rows, err *e) WARN_UNUSED;
 // Fills item->said from the rows, once the items' payouts are read.
 bool saga_store_hear(saga_batch *b, const db_rows *rows, err *e) WARN_UNUSED;
@@ -186,8 +181,6 @@ int16_t saga_step_lanes(saga_step step);
 
 // For statements whose best plan changes as tables grow. Lasts until the end of the transaction.
 bool saga_plan_each_time(db_conn *c, arena *a, err *e) WARN_UNUSED;
-// For statements that join a batch with its rows by key. Lasts until the end of the transaction, so it comes right before them.
-bool saga_join_by_key(db_conn *c, arena *a, err *e) WARN_UNUSED;
 
 // An item's step for the logs: the step that it acts on; EXECUTE after a hand-over; else the step where it stood.
 saga_step saga_logged_step(const saga_item *item) WARN_UNUSED;

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "events/events.h"
 #include "ledger/accounts.h"
 #include "saga/orders.h"
 #include "testing/saga_test_worker.h"

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/metrics.h"
+#include "events/events.h"
 #include "saga/saga_sql.h"
 #include "testing/saga_test_worker.h"
 

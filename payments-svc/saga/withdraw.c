@@ -1,4 +1,5 @@
 // A payout becomes held while its entry is in a file that has not left: the file goes without it.
+#include "events/events.h"
 #include "saga/saga_internal.h"
 
 // True for a payout that this claim holds, and that was handed over and, as far as we know, is not at the bank yet.

@@ -6,6 +6,7 @@
 #include "base/crash.h"
 #include "base/log.h"
 #include "domain/machine.h"
+#include "events/events.h"
 #include "submissions/submissions_internal.h"
 #include "submissions/submissions_sql.h"
 

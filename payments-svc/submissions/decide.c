@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "events/events.h"
 #include "submissions/submissions_internal.h"
 #include "submissions/submissions_sql.h"
 

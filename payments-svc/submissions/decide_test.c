@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "events/events.h"
 #include "submissions/decide.h"
 #include "testing/fixture.h"
 #include "testing/rail_fixture.h"

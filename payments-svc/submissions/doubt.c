@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "domain/machine.h"
+#include "events/events.h"
 #include "submissions/submissions_internal.h"
 #include "submissions/submissions_sql.h"
 

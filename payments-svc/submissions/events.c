@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "events/events.h"
 #include "submissions/submissions_internal.h"
 #include "submissions/submissions_sql.h"
 

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "crypto/crypto.h"
+#include "events/events.h"
 #include "submissions/submissions_internal.h"
 #include "submissions/submissions_sql.h"
 

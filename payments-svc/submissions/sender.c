@@ -12,6 +12,7 @@
 #include "base/crash.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "events/events.h"
 #include "submissions/forgotten.h"
 #include "submissions/submissions_internal.h"
 

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "events/events.h"
 #include "submissions/decide.h"
 #include "testing/fixture.h"
 #include "testing/rail_fixture.h"

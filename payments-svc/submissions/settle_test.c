@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "events/events.h"
 #include "submissions/settle.h"
 #include "testing/fixture.h"
 #include "testing/sender_test_world.h"

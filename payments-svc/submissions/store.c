@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/crash.h"
+#include "events/events.h"
 #include "submissions/submissions_internal.h"
 #include "submissions/submissions_sql.h"
 

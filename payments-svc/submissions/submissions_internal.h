@@ -3,6 +3,7 @@
 #define SUBMISSIONS_SUBMISSIONS_INTERNAL_H
 
 #include "cases/cases.h"
+#include "events/events.h"
 #include "guard/guard.h"
 #include "submissions/submissions.h"
 

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/assert.h"
+#include "events/events.h"
 #include "testing/fixture.h"
 
 atomic_bool rail_fixture_events_fail, rail_fixture_events_race;

@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "base/map.h"
 #include "domain/ids.h"
+#include "events/events.h"
 #include "ledger/ledger_client.h"
 
 enum { KEPT_MAX = 100000 };

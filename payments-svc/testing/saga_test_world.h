@@ -2,6 +2,7 @@
 #ifndef SAGA_TESTING_SAGA_TEST_WORLD_H
 #define SAGA_TESTING_SAGA_TEST_WORLD_H
 
+#include "events/events.h"
 #include "saga/saga_internal.h"
 #include "testing/fixture.h"
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "events/events.h"
 #include "formats/nacha/nacha_inbound.h"
 #include "rails/ach/ach_internal.h"
 #include "rails/inbox_mask.h"

@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "domain/ids.h"
 #include "domain/machine.h"
+#include "events/events.h"
 #include "rails/instant/instant_internal.h"
 
 enum { EVENT_ID_LEN_MAX = 200, ATTEMPTS_MAX = 1000 };

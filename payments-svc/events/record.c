@@ -1,78 +1,17 @@
-// Messages about payouts: rail_events_record, used by the rails, the submissions and the people's orders.
+// Recording: each message once, its saga told of it.
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/crash.h"
+#include "domain/machine.h"
+#include "events/events.h"
+#include "events/events_sql.h"
+#include "events/sagas.h"
 #include "feed/feed.h"
-#include "saga/saga_internal.h"
-#include "saga/saga_sql.h"
 
-// --- Reading messages --------------------------------------------------------------------------------------------------
-
-bool saga_store_events(saga_batch *b, db_conn *c, db_rows **rows, err *e) {
-    uuid *ids = ARENA_ARRAY(b->a, uuid, b->n);
-    if (ids == NULL) {
-        return err_no_memory(e, "the batch of messages");
-    }
-    size_t n = 0;
-    for (size_t i = 0; i < b->n; i++) {
-        if (b->items[i].events > 0) {
-            ids[n++] = b->items[i].payout_id;
-        }
-    }
-    *rows = NULL;
-    if (n == 0) {
-        return true;
-    }
-    db_params *p = db_params_create(b->a);
-    db_i64(p, b->from.book_id);
-    db_uuid_array(p, ids, n);
-    return db_exec(c, saga_sql(SAGA_SQL_EVENTS), p, b->a, rows, NULL, e);
-}
-
-// Items and rows are both sorted by payout, so one walk joins them.
-bool saga_store_hear_also(saga_batch *b, const db_rows *rows, const saga_event *also, err *e) {
-    const size_t n_rows = rows == NULL ? 0 : db_count(rows);
-    const size_t n_also = also == NULL ? 0 : 1;
-    saga_event *events = ARENA_ARRAY(b->a, saga_event, n_rows + 1);
-    if (events == NULL) {
-        return err_no_memory(e, "the batch of messages");
-    }
-    ASSERT(also == NULL || b->n == 1);
-    if (also != NULL) {
-        events[n_rows] = *also;
-    }
-    size_t row = 0;
-    for (size_t i = 0; i < b->n; i++) {
-        saga_item *item = &b->items[i];
-        const size_t first = row;
-        while (row < n_rows && uuid_eq(db_get_uuid(rows, row, 0), item->payout_id)) {
-            const str currency = db_get_str(rows, row, 7);
-            events[row] =
-                (saga_event){.attempt = db_get_i32(rows, row, 1),
-                             .kind = (saga_event_kind)db_get_i16(rows, row, 2),
-                             .code = db_get_str(rows, row, 3),
-                             .text = db_get_str(rows, row, 4),
-                             .reference = db_get_str(rows, row, 5),
-                             .amount = db_get_i64(rows, row, 6),
-                             .foreign = currency.len > 0 && !str_eq_c(currency, item->currency),
-                             .order = db_get_i32(rows, row, 8)};
-            row++;
-        }
-        item->said = saga_hear(&item->was, events + first, row - first + n_also,
-                               item->events + (int32_t)n_also);
-        if (item->reference.len == 0 && item->said.reference.len > 0) {
-            item->reference = item->said.reference; // the answer with it may be lost
-        }
-    }
-    ASSERT(row == n_rows);
-    return true;
-}
-
-bool saga_store_hear(saga_batch *b, const db_rows *rows, err *e) {
-    return saga_store_hear_also(b, rows, NULL, e);
-}
+enum { EVENTS_CHUNK = 5000 }; // per statement
 
 // --- Recording -------------------------------------------------------------------------------------------------------
 
@@ -139,13 +78,8 @@ static bool count_new(event_counts *k, const db_rows *new_rows, bool accepted, c
     return true;
 }
 
-// Tells the sagas of the new messages.
-static bool tell_sagas(db_conn *c, int64_t book_id, bool accepted, const event_counts *k,
-                       int64_t *n_told, arena *a, err *e) {
-    *n_told = 0;
-    if (k->n_ids == 0) {
-        return true;
-    }
+// Tells the sagas of messages that say "accepted".
+static bool tell_accepted(db_conn *c, int64_t book_id, const event_counts *k, arena *a, err *e) {
     db_params *p = db_params_create(a);
     db_i64(p, book_id);
     db_time(p, clock_wall_us(clock_system()));
@@ -153,30 +87,30 @@ static bool tell_sagas(db_conn *c, int64_t book_id, bool accepted, const event_c
     db_i32_array(p, k->n, k->n_ids);
     db_uuid(p, k->ids[0]);
     db_uuid(p, k->ids[k->n_ids - 1]);
-    if (accepted) {
-        db_i32_array(p, k->reached, k->n_ids);
-    }
-    return db_exec(c, saga_sql(accepted ? SAGA_SQL_COUNT_ACCEPTED : SAGA_SQL_COUNT_EVENTS), p, a,
-                   NULL, n_told, e);
+    db_i32_array(p, k->reached, k->n_ids);
+    return db_exec(c, events_sql(EVENTS_SQL_COUNT_ACCEPTED), p, a, NULL, NULL, e);
 }
 
 static bool not_there(err *e) {
     return err_set(e, ERR_INTERNAL, "RAIL_EVENT", "a message about a payout that is not there");
 }
 
+// Tells sagas of any other messages.
+static bool tell_all(db_conn *c, int64_t book_id, const uuid *ids, const int32_t *n, size_t n_ids,
+                     arena *a, err *e) {
+    const int64_t now_us = clock_wall_us(clock_system());
+    int64_t n_told = 0;
+    return events_tell(c, book_id, ids, n, n_ids, now_us, &n_told, a, e) &&
+           (n_told == (int64_t)n_ids || not_there(e));
+}
+
 static bool tell_new(db_conn *c, int64_t book_id, const db_rows *new_rows, const uuid *ids,
                      size_t n, arena *a, err *e) {
     event_counts moving, accepted;
-    int64_t n_told = 0, n_sent = 0;
-    if (!count_new(&moving, new_rows, false, ids, n, a, e) ||
-        !tell_sagas(c, book_id, false, &moving, &n_told, a, e)) {
-        return false;
-    }
-    if (n_told != (int64_t)moving.n_ids) {
-        return not_there(e);
-    }
-    return count_new(&accepted, new_rows, true, ids, n, a, e) &&
-           tell_sagas(c, book_id, true, &accepted, &n_sent, a, e);
+    return count_new(&moving, new_rows, false, ids, n, a, e) &&
+           (moving.n_ids == 0 || tell_all(c, book_id, moving.ids, moving.n, moving.n_ids, a, e)) &&
+           count_new(&accepted, new_rows, true, ids, n, a, e) &&
+           (accepted.n_ids == 0 || tell_accepted(c, book_id, &accepted, a, e));
 }
 
 // A missing text is "", never NULL: the columns are NOT NULL.
@@ -280,12 +214,12 @@ static db_params *event_columns_params(const event_columns *k, int64_t book_id, 
 
 // --- Orders ----------------------------------------------------------------------------------------------------------
 
-static bool of_payouts(db_conn *c, int64_t book_id, saga_sql_id sql, const uuid *ids, size_t n,
-                       db_rows **rows, arena *a, err *e) {
+static bool count_orders(db_conn *c, int64_t book_id, const uuid *ids, size_t n, db_rows **rows,
+                         arena *a, err *e) {
     db_params *p = db_params_create(a);
     db_i64(p, book_id);
     db_uuid_array(p, ids, n);
-    return db_exec(c, saga_sql(sql), p, a, rows, NULL, e);
+    return db_exec(c, events_sql(EVENTS_SQL_COUNT_ORDERS), p, a, rows, NULL, e);
 }
 
 // The number of a payout's last order; 0: none.
@@ -317,12 +251,12 @@ static bool number_orders(db_conn *c, int64_t book_id, const rail_event *const *
         return true;
     }
     int32_t *given = ARENA_ARRAY(a, int32_t, n);
-    db_rows *locked = NULL, *rows = NULL;
+    db_rows *rows = NULL;
     if (given == NULL) {
         return err_no_memory(e, "the batch of messages");
     }
-    if (!of_payouts(c, book_id, SAGA_SQL_LOCK_ORDERED, ids, n_ids, &locked, a, e) ||
-        !of_payouts(c, book_id, SAGA_SQL_COUNT_ORDERS, ids, n_ids, &rows, a, e)) {
+    if (!events_lock_sagas(c, book_id, ids, n_ids, a, e) ||
+        !count_orders(c, book_id, ids, n_ids, &rows, a, e)) {
         return false;
     }
     size_t before = n; // the previous order among the messages
@@ -372,7 +306,7 @@ static bool reach_bank(db_conn *c, int64_t book_id, const rail_event *const *eve
     db_i32_array(p, attempts, n_ids);
     db_uuid(p, ids[0]);
     db_uuid(p, ids[n_ids - 1]);
-    return db_exec(c, saga_sql(SAGA_SQL_REACH_BANK), p, a, rows, NULL, e);
+    return db_exec(c, events_sql(EVENTS_SQL_REACH_BANK), p, a, rows, NULL, e);
 }
 
 typedef struct reached {
@@ -460,8 +394,8 @@ static bool record_chunk(db_conn *c, int64_t book_id, const rail_event *const *e
         event_columns_set(&k, i, events[i], numbers == NULL ? 0 : numbers[i]);
     }
     db_rows *new_rows = NULL;
-    return db_exec(c, saga_sql(SAGA_SQL_RECORD_EVENTS), event_columns_params(&k, book_id, n, a), a,
-                   &new_rows, NULL, e) &&
+    return db_exec(c, events_sql(EVENTS_SQL_RECORD_EVENTS), event_columns_params(&k, book_id, n, a),
+                   a, &new_rows, NULL, e) &&
            tell_new(c, book_id, new_rows, k.payout_id, n, a, e);
 }
 
@@ -484,11 +418,11 @@ bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, s
         return true;
     }
     const rail_event **sorted = sort_events(events, n, a, e);
-    if (sorted == NULL || !saga_join_by_key(c, a, e)) {
+    if (sorted == NULL || !events_join_by_key(c, a, e)) {
         return false;
     }
-    for (size_t i = 0; i < n; i += SAGA_EVENTS_CHUNK) {
-        const size_t m = n - i < SAGA_EVENTS_CHUNK ? n - i : SAGA_EVENTS_CHUNK;
+    for (size_t i = 0; i < n; i += EVENTS_CHUNK) {
+        const size_t m = n - i < EVENTS_CHUNK ? n - i : EVENTS_CHUNK;
         if (!record_chunk(c, book_id, sorted + i, m, a, e)) {
             return false;
         }
@@ -543,16 +477,31 @@ static bool is_movement(const rail_event *event) {
     return event->kind != RAIL_EVENT_ACCEPTED && !is_order(event->kind);
 }
 
+// Lists the payouts of which a bank has said something in bulk: ids, sorted, one for each message.
+static bool add_list(db_conn *c, int64_t book_id, int rail_id, const uuid *ids, size_t n, arena *a,
+                     err *e) {
+    for (size_t i = 0; i < n; i += EVENTS_LISTED_MAX) {
+        const size_t m = n - i < EVENTS_LISTED_MAX ? n - i : EVENTS_LISTED_MAX;
+        db_params *p = db_params_create(a);
+        db_i64(p, book_id);
+        db_uuid(p, uuid_v7(clock_system()));
+        db_i16(p, (int16_t)rail_id);
+        db_time(p, clock_wall_us(clock_system()));
+        db_i32(p, (int32_t)m);
+        db_uuid_array(p, ids + i, m);
+        if (!db_exec(c, events_sql(EVENTS_SQL_HEARD_ADD), p, a, NULL, NULL, e)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 // Tells the payouts' sagas. Of one message, its saga; of many, a list, which the next claim takes up.
 static bool tell_added(db_conn *c, int64_t book_id, int connection, const uuid *ids, size_t n,
                        arena *a, err *e) {
-    int32_t once = 1;
-    int64_t n_told = 0;
-    const event_counts k = {.ids = (uuid *)(uintptr_t)ids, .n = &once, .n_ids = 1};
-    if (n > 1) {
-        return saga_heard_add(c, book_id, connection, ids, n, a, e);
-    }
-    return tell_sagas(c, book_id, false, &k, &n_told, a, e) && (n_told == 1 || not_there(e));
+    static const int32_t ONCE = 1;
+    return n > 1 ? add_list(c, book_id, connection, ids, n, a, e)
+                 : tell_all(c, book_id, ids, &ONCE, 1, a, e);
 }
 
 bool rail_events_add(db_conn *c, int64_t book_id, int connection, const rail_event *events,
@@ -572,7 +521,7 @@ bool rail_events_add(db_conn *c, int64_t book_id, int connection, const rail_eve
         }
         ids[i] = sorted[i]->payout_id;
     }
-    if (!saga_join_by_key(c, a, e) || !copy_events(c, book_id, sorted, n, e) ||
+    if (!events_join_by_key(c, a, e) || !copy_events(c, book_id, sorted, n, e) ||
         !tell_added(c, book_id, connection, ids, n, a, e)) {
         return false;
     }
