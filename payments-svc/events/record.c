@@ -477,30 +477,11 @@ static bool is_movement(const rail_event *event) {
     return event->kind != RAIL_EVENT_ACCEPTED && !is_order(event->kind);
 }
 
-// Lists the payouts of which a bank has said something in bulk: ids, sorted, one for each message.
-static bool add_list(db_conn *c, int64_t book_id, int rail_id, const uuid *ids, size_t n, arena *a,
-                     err *e) {
-    for (size_t i = 0; i < n; i += EVENTS_LISTED_MAX) {
-        const size_t m = n - i < EVENTS_LISTED_MAX ? n - i : EVENTS_LISTED_MAX;
-        db_params *p = db_params_create(a);
-        db_i64(p, book_id);
-        db_uuid(p, uuid_v7(clock_system()));
-        db_i16(p, (int16_t)rail_id);
-        db_time(p, clock_wall_us(clock_system()));
-        db_i32(p, (int32_t)m);
-        db_uuid_array(p, ids + i, m);
-        if (!db_exec(c, events_sql(EVENTS_SQL_HEARD_ADD), p, a, NULL, NULL, e)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 // Tells the payouts' sagas. Of one message, its saga; of many, a list, which the next claim takes up.
 static bool tell_added(db_conn *c, int64_t book_id, int connection, const uuid *ids, size_t n,
                        arena *a, err *e) {
     static const int32_t ONCE = 1;
-    return n > 1 ? add_list(c, book_id, connection, ids, n, a, e)
+    return n > 1 ? events_list(c, book_id, connection, ids, n, a, e)
                  : tell_all(c, book_id, ids, &ONCE, 1, a, e);
 }
 

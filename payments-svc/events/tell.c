@@ -1,4 +1,5 @@
 // How a message reaches its saga's row.
+#include "base/clock.h"
 #include "events/events_sql.h"
 #include "events/sagas.h"
 
@@ -23,4 +24,22 @@ bool events_tell(db_conn *c, int64_t book_id, const uuid *ids, const int32_t *n,
     db_uuid(p, ids[0]);
     db_uuid(p, ids[n_ids - 1]);
     return db_exec(c, events_sql(EVENTS_SQL_COUNT_EVENTS), p, a, NULL, n_told, e);
+}
+
+bool events_list(db_conn *c, int64_t book_id, int rail_id, const uuid *ids, size_t n, arena *a,
+                 err *e) {
+    for (size_t i = 0; i < n; i += EVENTS_LISTED_MAX) {
+        const size_t m = n - i < EVENTS_LISTED_MAX ? n - i : EVENTS_LISTED_MAX;
+        db_params *p = db_params_create(a);
+        db_i64(p, book_id);
+        db_uuid(p, uuid_v7(clock_system()));
+        db_i16(p, (int16_t)rail_id);
+        db_time(p, clock_wall_us(clock_system()));
+        db_i32(p, (int32_t)m);
+        db_uuid_array(p, ids + i, m);
+        if (!db_exec(c, events_sql(EVENTS_SQL_HEARD_ADD), p, a, NULL, NULL, e)) {
+            return false;
+        }
+    }
+    return true;
 }

@@ -141,12 +141,10 @@ static void pick_due(saga_batch *b, const lanes *k, size_t limit, pick *picks) {
     }
 }
 
-static void pick_heard(saga_batch *b, const db_rows *rows, pick *picks) {
-    for (size_t i = 0; rows != NULL && i < db_count(rows); i++) {
-        if (db_get_bool(rows, i, SAGA_HEARD_PLAIN)) {
-            picks[b->n++] =
-                (pick){db_get_uuid(rows, i, 0), rows, i, db_get_i32(rows, i, SAGA_HEARD_COUNT)};
-        }
+static void pick_heard(saga_batch *b, const db_rows *rows, size_t n, pick *picks) {
+    for (size_t i = 0; i < n; i++) {
+        picks[b->n++] =
+            (pick){db_get_uuid(rows, i, 0), rows, i, db_get_i32(rows, i, SAGA_HEARD_COUNT)};
     }
 }
 
@@ -154,10 +152,14 @@ static void pick_heard(saga_batch *b, const db_rows *rows, pick *picks) {
 static bool read_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     lanes k = {.n = saga_step_lanes(b->from.step)};
     db_rows *heard = NULL;
-    size_t n_heard = 0;
-    if (b->from.step == STEP_AWAIT && !saga_heard_take(b, c, now_us, &heard, &n_heard, e)) {
+    bool told = false;
+    if (b->from.step == STEP_AWAIT && !saga_heard_take(b, c, now_us, &heard, &told, e)) {
         return false;
     }
+    if (told) {
+        return true;
+    }
+    const size_t n_heard = heard == NULL ? 0 : db_count(heard);
     const size_t limit = b->from.limit - n_heard;
     if (limit > 0 && !ask_fairly(b, c, now_us, (int64_t)limit, &k, e)) {
         return false;
@@ -171,7 +173,7 @@ static bool read_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     if (picks == NULL || b->items == NULL) {
         return err_no_memory(e, "the batch");
     }
-    pick_heard(b, heard, picks);
+    pick_heard(b, heard, n_heard, picks);
     pick_due(b, &k, limit, picks);
     qsort(picks, b->n, sizeof picks[0], by_payout);
     for (size_t i = 0; i < b->n; i++) {

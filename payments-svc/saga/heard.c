@@ -69,30 +69,41 @@ static bool read_sagas(saga_batch *b, db_conn *c, const lists *l, db_rows **rows
     return db_exec(c, saga_sql(SAGA_SQL_HEARD_SAGAS), p, b->a, rows, NULL, e);
 }
 
-// Tells sagas that do more than wait: they become due, or already have a worker who must hear.
-static bool tell_others(saga_batch *b, db_conn *c, const db_rows *rows, size_t n, int64_t now_us,
-                        err *e) {
-    uuid *ids = ARENA_ARRAY(b->a, uuid, n);
-    int32_t *counts = ARENA_ARRAY(b->a, int32_t, n);
-    if (ids == NULL || counts == NULL) {
+// Tells sagas that do more than wait: they become due, or already have a worker who must hear. The plain ones are listed again. This is all
+// that the transaction does: it has locked sagas, and a claim may lock submissions, which come first.
+static bool tell_others(saga_batch *b, db_conn *c, const db_rows *rows, int64_t n_messages,
+                        int64_t now_us, err *e) {
+    const size_t n_rows = db_count(rows);
+    uuid *others = ARENA_ARRAY(b->a, uuid, n_rows), *plain = NULL;
+    int32_t *counts = ARENA_ARRAY(b->a, int32_t, n_rows);
+    plain = ARENA_ARRAY(b->a, uuid, (size_t)n_messages);
+    if (others == NULL || counts == NULL || plain == NULL) {
         return err_no_memory(e, "the batch");
     }
-    size_t k = 0;
-    for (size_t i = 0; i < db_count(rows); i++) {
+    size_t n_others = 0, n_plain = 0;
+    for (size_t i = 0; i < n_rows; i++) {
+        const uuid id = db_get_uuid(rows, i, 0);
+        const int32_t n = db_get_i32(rows, i, SAGA_HEARD_COUNT);
         if (!db_get_bool(rows, i, SAGA_HEARD_PLAIN)) {
-            ids[k] = db_get_uuid(rows, i, 0);
-            counts[k++] = db_get_i32(rows, i, SAGA_HEARD_COUNT);
+            others[n_others] = id;
+            counts[n_others++] = n;
+            continue;
+        }
+        for (int32_t k = 0; k < n; k++) {
+            plain[n_plain++] = id;
         }
     }
-    ASSERT(k == n);
-    return events_tell(c, b->from.book_id, ids, counts, n, now_us, NULL, b->a, e);
+    b->more = true;
+    return events_list(c, b->from.book_id, b->from.rail->id, plain, n_plain, b->a, e) &&
+           events_join_by_key(c, b->a, e) &&
+           events_tell(c, b->from.book_id, others, counts, n_others, now_us, NULL, b->a, e);
 }
 
-bool saga_heard_take(saga_batch *b, db_conn *c, int64_t now_us, db_rows **rows, size_t *n_plain,
+bool saga_heard_take(saga_batch *b, db_conn *c, int64_t now_us, db_rows **rows, bool *told,
                      err *e) {
     lists l;
     *rows = NULL;
-    *n_plain = 0;
+    *told = false;
     const int64_t limit = (int64_t)(b->from.limit - b->from.limit / DUE_SHARE);
     if (!choose(b, c, limit, &l, e)) {
         return false;
@@ -103,16 +114,14 @@ bool saga_heard_take(saga_batch *b, db_conn *c, int64_t now_us, db_rows **rows, 
     if (!read_sagas(b, c, &l, rows, e) || !remove_lists(b, c, &l, e)) {
         return false;
     }
-    size_t n_others = 0;
-    int64_t n_found = 0;
+    int64_t n_messages = 0;
     for (size_t i = 0; i < db_count(*rows); i++) {
-        n_others += db_get_bool(*rows, i, SAGA_HEARD_PLAIN) ? 0 : 1;
-        n_found += db_get_i32(*rows, i, SAGA_HEARD_COUNT);
+        *told |= !db_get_bool(*rows, i, SAGA_HEARD_PLAIN);
+        n_messages += db_get_i32(*rows, i, SAGA_HEARD_COUNT);
     }
-    *n_plain = db_count(*rows) - n_others;
-    if (n_found != l.total) { // the message was of a payout that is gone
+    if (n_messages != l.total) { // the message was of a payout that is gone
         log_error("saga.heard_of_nobody", F_INT("book", b->from.book_id),
-                  F_INT("n", l.total - n_found));
+                  F_INT("n", l.total - n_messages));
     }
-    return n_others == 0 || tell_others(b, c, *rows, n_others, now_us, e);
+    return !*told || tell_others(b, c, *rows, n_messages, now_us, e);
 }

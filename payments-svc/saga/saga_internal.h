@@ -126,9 +126,9 @@ bool saga_store_outcome(saga_batch *b, int64_t deadline_mono_ms, err *e) WARN_UN
 
 // Columns of *rows beyond SAGA_COLUMNS: whether the saga is plain, and the number of its messages.
 enum { SAGA_HEARD_PLAIN = SAGA_N_COLUMNS, SAGA_HEARD_COUNT };
-// Inside a claim of AWAIT, after the slot's lock: takes up such payouts, at most the batch's limit. The plain ones, n_plain of *rows, are
-// the claim's; all others become due. *rows: NULL when there are none; sorted.
-bool saga_heard_take(saga_batch *b, db_conn *c, int64_t now_us, db_rows **rows, size_t *n_plain,
+// Inside a claim of AWAIT, after the slot's lock: takes up such payouts, at most the batch's limit. *rows: NULL for none; sorted.
+// *told: some were not plain, and became due. Then nothing else may be claimed in this transaction, and the plain ones wait for the next.
+bool saga_heard_take(saga_batch *b, db_conn *c, int64_t now_us, db_rows **rows, bool *told,
                      err *e) WARN_UNUSED;
 
 // Inside the claiming transaction: reads the messages about the batch's items. *rows: NULL when there are none. (hear.c)
