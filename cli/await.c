@@ -116,12 +116,14 @@ static int cmd_await(cli *c, int argc, char **argv) {
 const cli_command COMMAND_AWAIT = {
     .name = "await",
     .usage = "MERCHANT/ID [--until reserved|sent|final] [--timeout 10s]",
-    .summary = "wait until a payout's money is reserved, its bank has it, or it is at its end",
-    .help = "  --until M             what to wait for; final if not given\n"
+    .summary = "wait until a payout is reserved, sent or final",
+    .help = "  --until M             reserved: its money is reserved. sent: its bank has it. "
+            "final: it is SETTLED,\n"
+            "                        FAILED, RETURNED or CANCELED. final if not given\n"
             "  --timeout T           how long, such as 500ms, 10s or 2m; 30s if not given\n"
-            "  Exit code 0: it has come there, and is SETTLED where its end was waited for. 1: it "
-            "has ended\n"
-            "  otherwise, or the time is up.\n"
+            "  Exit code 0: the payout has come so far; with --until final: it is SETTLED. 1: the "
+            "payout has\n"
+            "  ended otherwise, or the time is up.\n"
             "\n"
             "JSON\n"
             "  {outcome: REACHED, MISSED or TIMED_OUT, payout: {...}}\n",

@@ -76,8 +76,9 @@ const cli_command COMMAND_BALANCE = {
     .name = "balance",
     .usage = "[MERCHANT] [--prove]",
     .summary = "available, held, total and owed of one merchant or of all",
-    .help = "  --prove               compare with the sum of all ledger entries; exit code 1: one "
-            "differs\n"
+    .help = "  --prove               compare each balance with the sum of its ledger entries. Exit "
+            "code 1: a balance\n"
+            "                        differs\n"
             "\n"
             "JSON\n"
             "  {merchants: [{merchant_id, lines: [...]}]}\n",

@@ -48,12 +48,13 @@ const cli_command COMMAND_CANCEL = {
     .name = "cancel",
     .usage = "MERCHANT/ID [--reason TEXT] [--person NAME]",
     .summary = "cancel a payout that has not been sent",
-    .help =
-        "  --reason TEXT         why; shown with the payout\n"
-        "  --person NAME         who does it, if the service does not know; else the login name\n"
-        "  Refused (exit code 3) when it is at the bank, or may be. A repeat is fine.\n"
-        "\n"
-        "JSON\n"
-        "  {payout: {...}}\n",
+    .help = "  --reason TEXT         why; shown with the payout\n"
+            "  --person NAME         who gives the order, if the service does not know; else the "
+            "login name\n"
+            "  Exit code 3: refused, because the bank has the payout or may have it. A repeat is "
+            "safe.\n"
+            "\n"
+            "JSON\n"
+            "  {payout: {...}}\n",
     .run = cmd_cancel,
 };

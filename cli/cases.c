@@ -447,8 +447,8 @@ const cli_command COMMAND_CASES = {
     .usage = "[--kind K] [--merchant M] [--owner NAME] [--book B] [--all]",
     .summary = "what a person must look at, oldest first",
     .help = "  --kind K, --merchant M, --owner NAME, --book B\n"
-            "                        only these\n"
-            "  --all                 resolved ones, too; needs --merchant or --book\n"
+            "                        only cases of this kind, merchant, owner or book\n"
+            "  --all                 resolved cases, too; needs --merchant or --book\n"
             "\n"
             "JSON\n"
             "  {cases: [{...}], limit_reached}\n",
@@ -460,21 +460,20 @@ const cli_command COMMAND_CASE = {
     .usage = "BOOK/ID [assign NAME | comment TEXT | resolve ORDER [--evidence TEXT] [--comment "
              "TEXT]] [--person NAME]",
     .summary = "one case: what it means, what to do, its history",
-    .help =
-        "  assign NAME           gives it an owner\n"
-        "  comment TEXT          adds a note\n"
-        "  resolve ORDER         ends it with one of the orders that the case names. SEND_AGAIN, "
-        "MARK_PAID, GIVE_BACK,\n"
-        "                        WRITE_OFF, BANK_HAS_IT and BANK_HAS_IT_NOT need --evidence, such "
-        "as "
-        "the bank's answer;\n"
-        "                        RELEASE, RETRY, CANCEL, DONE and IGNORE do not\n"
-        "  --evidence TEXT       how it is known\n"
-        "  --comment TEXT        what else should be remembered\n"
-        "  --person NAME         who does it, if the service does not know; else the login name\n"
-        "\n"
-        "JSON\n"
-        "  {case: {...}, meaning, next_step, resolutions: [...], refused: [{name, why}], notes: "
-        "[...], payout}\n",
+    .help = "  assign NAME           gives the case an owner\n"
+            "  comment TEXT          adds a note to the history\n"
+            "  resolve ORDER         ends the case with one of the orders that the case offers. "
+            "SEND_AGAIN, MARK_PAID, GIVE_BACK,\n"
+            "                        WRITE_OFF, BANK_HAS_IT and BANK_HAS_IT_NOT need --evidence, "
+            "such as the bank's answer.\n"
+            "                        RELEASE, RETRY, CANCEL, DONE and IGNORE do not\n"
+            "  --evidence TEXT       what the decision rests on\n"
+            "  --comment TEXT        a comment for the history\n"
+            "  --person NAME         who gives the order, if the service does not know; else the "
+            "login name\n"
+            "\n"
+            "JSON\n"
+            "  {case: {...}, meaning, next_step, resolutions: [...], refused: [{name, why}], "
+            "notes: [...], payout}\n",
     .run = cmd_case,
 };

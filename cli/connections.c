@@ -303,7 +303,7 @@ static int cmd_recovery(cli *c, int argc, char **argv) {
 const cli_command COMMAND_CONNECTIONS = {
     .name = "connections",
     .usage = "",
-    .summary = "the links to the banks: state, what waits there, pauses",
+    .summary = "the links to the banks: state, waiting payouts, pauses",
     .help = "JSON\n"
             "  {connections: [{...}], pauses: [{...}]}\n",
     .run = cmd_connections,
@@ -313,24 +313,24 @@ const cli_command COMMAND_CONNECTION = {
     .name = "connection",
     .usage = "NAME|all pause|resume --reason TEXT [--merchant M] [--book B] [--person NAME]",
     .summary = "the brake: stops a connection, a merchant, a book or everything",
-    .help =
-        "  pause                 nothing new is reserved or sent there; what banks say is still "
-        "heard\n"
-        "  resume                lifts a pause of the same connection, merchant and book\n"
-        "  --reason TEXT         why; must be given\n"
-        "  --merchant M, --book B\n"
-        "                        only this merchant, only this book\n"
-        "  --person NAME         who does it, if the service does not know; else the login name\n"
-        "\n"
-        "JSON\n"
-        "  {connections: [{...}], pauses: [{...}]}\n",
+    .help = "  pause                 stops reserving and sending; what banks say is still recorded "
+            "and applied\n"
+            "  resume                ends the pause of the same connection, merchant and book\n"
+            "  --reason TEXT         why; must be given\n"
+            "  --merchant M, --book B\n"
+            "                        only this merchant, only this book\n"
+            "  --person NAME         who gives the order, if the service does not know; else the "
+            "login name\n"
+            "\n"
+            "JSON\n"
+            "  {connections: [{...}], pauses: [{...}]}\n",
     .run = cmd_connection,
 };
 
 const cli_command COMMAND_RECOVERY = {
     .name = "recovery",
     .usage = "",
-    .summary = "what is left to be compared with the banks after a failover or a restore",
+    .summary = "how much is still to be compared with the banks after a failover or a restore",
     .help = "JSON\n"
             "  {under_way, recovery_id, why, parts: [{name, left}], ...}\n",
     .run = cmd_recovery,
@@ -339,7 +339,7 @@ const cli_command COMMAND_RECOVERY = {
 const cli_command COMMAND_CAPABILITIES = {
     .name = "capabilities",
     .usage = "",
-    .summary = "what the connections can carry: currencies, limits, how settlement is known",
+    .summary = "what the connections carry: currencies, limits, how settlement is known",
     .help = "JSON\n"
             "  {capabilities: [{connection, scheme, currencies, amount_minor_max, instruments, "
             "...}]}\n",

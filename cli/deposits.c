@@ -129,13 +129,14 @@ const cli_command COMMAND_DEPOSITS = {
     .name = "deposits",
     .usage = "[MERCHANT] [--state STATE] | take-back MERCHANT/DEPOSIT --reason TEXT",
     .summary = "money that came in for one merchant or for all, newest first",
-    .help = "  --state STATE         " STATES "\n"
-            "  take-back             its bank has taken the deposit back: so does the ledger, and "
-            "what the merchant\n"
-            "                        has not got any more it owes\n"
-            "  --reason TEXT         why it was taken back\n"
-            "\n"
-            "JSON\n"
-            "  {merchants: [{merchant_id, deposits: [...]}]}; of take-back {deposit: {...}}\n",
+    .help =
+        "  --state STATE         " STATES "\n"
+        "  take-back             records that the bank has taken the deposit back: the money "
+        "leaves the merchant's\n"
+        "                        balance, and the merchant owes what the balance does not cover\n"
+        "  --reason TEXT         why the bank took it back\n"
+        "\n"
+        "JSON\n"
+        "  {merchants: [{merchant_id, deposits: [...]}]}; of take-back {deposit: {...}}\n",
     .run = cmd_deposits,
 };

@@ -85,11 +85,12 @@ const cli_command COMMAND_FEED = {
     .usage = "--merchant M | --book N [--from POSITION] [--state S]... [--follow]",
     .summary = "what happened to payouts, each change once and in order",
     .help = "  --merchant M          changes of this merchant's payouts\n"
-            "  --book N              of all merchants of a book\n"
-            "  --from POSITION       what follows a position: the last one that was printed; else "
-            "from the beginning\n"
+            "  --book N              changes of all payouts of this book\n"
+            "  --from POSITION       changes behind this position; give the last position that was "
+            "printed. From the\n"
+            "                        beginning if not given\n"
             "  --state S             only changes to this state; may be repeated\n"
-            "  --follow              go on as it happens, until it is interrupted\n"
+            "  --follow              wait at the end and print new changes, until interrupted\n"
             "\n"
             "JSON\n"
             "  one change a line: {position, at, payout_id, merchant_id, from_state, to_state, "

@@ -179,18 +179,21 @@ static int cmd_keys(cli *c, int argc, char **argv) {
 const cli_command COMMAND_KEYS = {
     .name = "keys",
     .usage = "[rotate [--person NAME]]",
-    .summary = "data keys: which are in use; rotate seals all anew under the current one",
+    .summary = "data keys: which are in use; rotate seals all values under the current key",
     .help =
-        "  Without a word: the keys, which instances have them, and the last rotation.\n"
-        "  rotate                seals anew what older keys have sealed, and waits for it; the\n"
-        "                        services do it, so Ctrl-C stops only the waiting, and the same\n"
-        "                        command goes on with it. --progress tells how far it is\n"
-        "  --person NAME         who does it, if the service does not know; else the login name\n"
+        "  Without rotate: shows the keys, which instances have them, and the last rotation.\n"
+        "  rotate                seals under the current key what older keys have sealed, and "
+        "waits\n"
+        "                        for the end. The services do the work: Ctrl-C stops only the\n"
+        "                        waiting, and the same command waits again. --progress tells how\n"
+        "                        far the rotation is\n"
+        "  --person NAME         who gives the order, if the service does not know; else the login "
+        "name\n"
         "\n"
         "JSON\n"
         "  {keys: [{key_id, current, opens, compares, seals_values, hashes_requests, uses}],\n"
         "  instances: [{...}], rotation: {...}}\n"
         "\n"
-        "Exit code 1: values could not be opened, and stay as they are.\n",
+        "Exit code 1: some values could not be opened. They stay as they are.\n",
     .run = cmd_keys,
 };

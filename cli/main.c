@@ -37,24 +37,21 @@ static const char OPTIONS_HELP[] =
     "  --help, --version\n";
 
 static const char EXIT_CODES_HELP[] =
-    "JSON: one object, named as in the protos; amounts are minor units. `payctl COMMAND --help` "
-    "has\n"
-    "its form.\n"
-    "  Exit codes 2 and 3: no JSON, except for the bad lines of a file. A command that was stopped "
-    "half\n"
-    "  way prints what it had done.\n"
+    "JSON: one object with the names of the protos; amounts are minor units. `payctl COMMAND "
+    "--help`\n"
+    "shows its form.\n"
+    "  With exit code 2 or 3 there is no JSON, except for the bad lines of a file. A command that "
+    "was\n"
+    "  stopped half way prints what it had done.\n"
     "\n"
     "Exit codes\n"
-    "  0  all is well: every payout of the file is settled, every figure agrees\n"
-    "  1  carried out, but some payouts are not settled (failed, returned, held), or figures "
-    "differ\n"
-    "  2  wrong command line, or a file with bad lines: nothing was sent\n"
-    "  3  a service could not be reached or refused the call: the message says why; safe to run "
+    "  0  done: every payout of the file is settled, every figure agrees\n"
+    "  1  done, but some payouts are not settled (failed, returned, held), or figures differ\n"
+    "  2  the command line is wrong, or a file has bad lines: nothing was sent\n"
+    "  3  a service could not be reached or refused the call; the message says why. Safe to run "
     "again\n"
-    "  4  some rows were refused by the service; the others were taken\n"
-    "  5  carried out, but stdout could not be written (full disk, closed pipe): run it again to "
-    "see "
-    "how it stands\n";
+    "  4  the service refused some rows, and took the others\n"
+    "  5  done, but stdout could not be written (full disk, closed pipe). Safe to run again\n";
 
 static void print_help(FILE *out) {
     (void)fputs("payctl - pay people, and see where every payout stands\n\n"

@@ -359,20 +359,21 @@ const cli_command COMMAND_MERCHANTS = {
     .usage = "[list] | create ID|--from FILE.csv ... | update ID ... | deposit ID|--from FILE.csv "
              "...",
     .summary = "list merchants, create and change them, deposit money for them",
-    .help = "  create ID [--name N] --currency C... [--connection NAME...]\n"
-            "                        --connection: carries the merchant's payouts that name only "
-            "the rail\n"
-            "  update ID [--connection NAME...] [--no-connection RAIL...] [--person NAME]\n"
-            "                        other default connections; --no-connection: as for all "
-            "merchants\n"
-            "  deposit ID --amount 100.00 --currency C --key K [--reference R]\n"
-            "                        the same key deposits once\n"
-            "  create --from FILE.csv, deposit --from FILE.csv\n"
-            "                        the merchants of a payout file, and what the file pays for "
-            "each; - "
-            "is stdin\n"
-            "\n"
-            "JSON\n"
-            "  {merchants: [{...}]}   deposit: {deposits: [{merchant_id, transfer_id, ...}]}\n",
+    .help =
+        "  create ID [--name N] --currency C... [--connection NAME...]\n"
+        "                        --connection: the default connection of its rail, for payouts "
+        "that name only the rail\n"
+        "  update ID [--connection NAME...] [--no-connection RAIL...] [--person NAME]\n"
+        "                        changes the default connections. --no-connection: no default for "
+        "this rail\n"
+        "  deposit ID --amount 100.00 --currency C --key K [--reference R]\n"
+        "                        credits money; a repeat with the same key credits nothing more\n"
+        "  create --from FILE.csv, deposit --from FILE.csv\n"
+        "                        makes the merchants of a payout file, and deposits what the file "
+        "pays for each; -\n"
+        "                        is stdin\n"
+        "\n"
+        "JSON\n"
+        "  {merchants: [{...}]}   deposit: {deposits: [{merchant_id, transfer_id, ...}]}\n",
     .run = cmd_merchants,
 };

@@ -363,7 +363,8 @@ const cli_command COMMAND_PAYOUT = {
     .usage = "MERCHANT/ID",
     .summary = "one payout: state, attempts, references of its bank, timeline",
     .help = "JSON\n"
-            "  {payout: {...}, entries: [...], submission_id, pause: {...}, or null}\n",
+            "  {payout: {...}, entries: [...], submission_id, pause: {...} or null, created_by: "
+            "{...} or null}\n",
     .run = cmd_payout,
 };
 
@@ -373,18 +374,19 @@ const cli_command COMMAND_PAYOUTS = {
         "[--merchant M] [--state S]... [--rail R] [--connection K] [--currency C] [--reference X] "
         "[--limit N] [--summary]",
     .summary = "payouts, newest first, or counts and sums of them",
-    .help =
-        "  --merchant M          of this merchant; else of all, one after the other\n"
-        "  --state S             PENDING, PROCESSING, SENT, SETTLED, FAILED, RETURNED, HELD ...; "
-        "may be repeated\n"
-        "  --rail R, --connection K, --currency C, --reference X\n"
-        "                        only these\n"
-        "  --limit N             at most N, 1 to 1,000,000; 50 if not given\n"
-        "  --summary             counts and sums by merchant, state, connection and currency\n"
-        "\n"
-        "JSON\n"
-        "  {payouts: [{...}], limit_reached}   --summary: {merchants: [{merchant_id, lines: "
-        "[...]}]}\n",
+    .help = "  --merchant M          payouts of this merchant; without it, of all merchants, one "
+            "after the other\n"
+            "  --state S             PENDING, PROCESSING, SENT, SETTLED, FAILED, RETURNED, HELD "
+            "...; may be repeated\n"
+            "  --rail R, --connection K, --currency C, --reference X\n"
+            "                        only payouts of this rail, connection, currency or external "
+            "reference\n"
+            "  --limit N             the newest N payouts, 1 to 1,000,000; 50 if not given\n"
+            "  --summary             counts and sums by merchant, state, connection and currency\n"
+            "\n"
+            "JSON\n"
+            "  {payouts: [{...}], limit_reached}   --summary: {merchants: [{merchant_id, lines: "
+            "[...]}]}\n",
     .run = cmd_payouts,
 };
 
@@ -392,12 +394,11 @@ const cli_command COMMAND_WATCH = {
     .name = "watch",
     .usage = "MERCHANT | MERCHANT/ID [--until-done]",
     .summary = "print changes of payouts as they happen",
-    .help =
-        "  --until-done          end when no payout is open; exit code 1: one that it showed has "
-        "failed, was\n"
-        "                        returned or was canceled\n"
-        "\n"
-        "JSON\n"
-        "  one payout a line, each an object\n",
+    .help = "  --until-done          end when no payout is open. Exit code 1: a payout that was "
+            "shown has failed, was\n"
+            "                        returned or was canceled\n"
+            "\n"
+            "JSON\n"
+            "  one payout a line, each an object\n",
     .run = cmd_watch,
 };

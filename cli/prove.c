@@ -218,8 +218,8 @@ const cli_command COMMAND_PROVE = {
     .usage = "[BOOK]... [--merchant M]",
     .summary = "does each payout agree with the ledger's journal? Needs no bank",
     .help =
-        "  BOOK                  these books; without it, the books of all merchants\n"
-        "  --merchant M          only this merchant's payouts; accounts are then not compared\n"
+        "  BOOK                  a book to prove; without one, the books of all merchants\n"
+        "  --merchant M          only payouts of this merchant; accounts are then not compared\n"
         "  Exit code 1: something differs. docs/payments/reconciliation.md says what the figures "
         "are.\n"
         "\n"

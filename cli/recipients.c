@@ -121,9 +121,9 @@ const cli_command COMMAND_RECIPIENTS = {
     .usage = "--merchant M [--limit N] | MERCHANT/ID...",
     .summary = "who is paid: name, bank and the end of the account number",
     .help = "  --merchant M          recipients of this merchant, newest first\n"
-            "  --limit N             at most N, 50 if not given\n"
+            "  --limit N             the newest N recipients; 50 if not given\n"
             "\n"
-            "  `payctl payout` and the answers to registrations name the same ids.\n"
+            "  `payctl payout` shows the same ids, and so does the answer to a registration.\n"
             "\n"
             "JSON\n"
             "  {recipients: [{...}], limit_reached}\n",

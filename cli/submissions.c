@@ -291,30 +291,30 @@ const cli_command COMMAND_SUBMISSIONS = {
     .name = "submissions",
     .usage = "[--kind FILE|CALL] [--state S]... [--connection K]",
     .summary = "files to banks, newest first; or single calls that are not finished",
-    .help =
-        "  --kind K              FILE (if not given), or CALL: instant payments on their way,\n"
-        "                        the longest wait first, at most 1,000\n"
-        "  --state S             only these: PREPARED, SENDING, SENT, ACKED, REJECTED, UNKNOWN, "
-        "WITHDRAWN,\n"
-        "                        DISPUTED\n"
-        "  --connection K        only submissions of this connection\n"
-        "\n"
-        "JSON\n"
-        "  {submissions: [{...}], limit_reached}\n",
+    .help = "  --kind K              FILE (if not given) or CALL. CALL lists instant payments on "
+            "their way,\n"
+            "                        the longest wait first, at most 1,000\n"
+            "  --state S             only submissions in this state: PREPARED, SENDING, SENT,\n"
+            "                        ACKED, REJECTED, UNKNOWN, WITHDRAWN, DISPUTED\n"
+            "  --connection K        only submissions of this connection\n"
+            "\n"
+            "JSON\n"
+            "  {submissions: [{...}], limit_reached}\n",
     .run = cmd_submissions,
 };
 
 const cli_command COMMAND_SUBMISSION = {
     .name = "submission",
     .usage = "ID [--content] [--items N]",
-    .summary = "one submission: where it stands, what is known about it, what is in it",
-    .help = "  ID                    of a file its UUID; of a single call MERCHANT/PAYOUT:ATTEMPT\n"
-            "  --content             shows the file, with account numbers masked\n"
-            "  --items N             so many of its payouts, at most 1000; 20 if not given\n"
-            "\n"
-            "JSON\n"
-            "  {submission: {...}, evidence: [...], items: [...], content, content_cut, "
-            "content_missing}\n",
+    .summary = "one submission: state, evidence, payouts",
+    .help =
+        "  ID                    the UUID of a file, or MERCHANT/PAYOUT:ATTEMPT of a single call\n"
+        "  --content             shows the file, with account numbers masked\n"
+        "  --items N             shows at most N of its payouts, 1000 at most; 20 if not given\n"
+        "\n"
+        "JSON\n"
+        "  {submission: {...}, evidence: [...], items: [...], content, content_cut, "
+        "content_missing}\n",
     .run = cmd_submission,
 };
 

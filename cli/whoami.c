@@ -78,12 +78,12 @@ const cli_command COMMAND_WHOAMI = {
     .usage = "",
     .summary = "who the service takes us for, and what we may do",
     .help =
-        "  The identity of the certificate, the person whose it is, roles and merchants, and the\n"
-        "  version of the policy in force: the first digits of the file's SHA-256.\n"
+        "  Shows the identity and the person of the certificate, roles, merchants, and the version "
+        "of\n"
+        "  the policy in force: the first digits of the file's SHA-256.\n"
         "\n"
         "JSON\n"
-        "  {identity, person, roles: [...], all_merchants, merchant_ids: [...], "
-        "merchants_cut,\n"
+        "  {identity, person, roles: [...], all_merchants, merchant_ids: [...], merchants_cut,\n"
         "  policy_version}\n",
     .run = cmd_whoami,
 };
