@@ -66,7 +66,7 @@ extern const cli_command COMMAND_WHOAMI;                                        
 void cli_print_cases_of_payout(cli *c, const char *merchant, const char *payout_id);
 // The same of a submission.
 void cli_print_cases_of_submission(cli *c, int64_t book, const char *submission_id);
-// Who is at the keyboard: whoever called sudo, else the user that the process runs as. "unknown" when that one has no name. Static.
+// The login name of the person: the user who called sudo, else the user of the process. "unknown" when the user has no name. Static.
 const char *cli_login_name(void);
 
 // --- whoami.c ----------------------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ struct Payments__V1__Merchant;
 // Gives each merchant to take, which says whether it wants another one. What take keeps of m lives in the arena.
 bool cli_each_merchant(cli *c, bool (*take)(void *arg, const struct Payments__V1__Merchant *m),
                        void *arg, err *e) WARN_UNUSED;
-// The ids of all merchants, or `only` that one. @arena
+// The ids of all merchants; with `only`, this id alone. @arena
 bool cli_merchants(cli *c, const char *only, char ***ids, size_t *n, err *e) WARN_UNUSED;
 // Appends what a service says of one merchant, with the merchant's id.
 void cli_append_of_merchant(struct json_t *list, const char *merchant, const ProtobufCMessage *m);

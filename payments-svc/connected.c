@@ -129,7 +129,7 @@ static void make_known(connected *k) {
     k->known = connections_create(told, n);
 }
 
-// Numbers of those that are switched on: a section that is there and switched off needs none yet.
+// Numbers for the connections that are switched on. A section that is switched off needs no number yet.
 static bool give_numbers(const connected *k, int *numbers, err *e) {
     connection_wanted wanted[CONNECTIONS_MAX];
     connection_scheme schemes[CONNECTIONS_MAX];

@@ -1,4 +1,4 @@
-// The connections of this process: opens those that the settings ask for, in the order of their numbers, and knows the others.
+// The connections of this process: opens the connections that the settings ask for, in the order of their numbers, and knows the others.
 #ifndef PAYMENTS_CONNECTED_H
 #define PAYMENTS_CONNECTED_H
 
@@ -11,7 +11,7 @@ typedef struct connected_options {
     db_pool *pool; // for the names
     const rail_wanted *wanted;
     size_t n;
-    // The connection of payouts that name only a rail: name by the scheme's id; NULL: the one that has the scheme's name.
+    // The connection of payouts that name only a rail: name by the scheme's id. NULL: the scheme's own name.
     const char *(*of_rail)(void *arg, int scheme);
     // Since when the bank of a connection does not answer (saga_engine_down_since_us); 0: it answers.
     int64_t (*down_since_us)(void *arg, int id);
@@ -20,12 +20,12 @@ typedef struct connected_options {
 } connected_options;
 
 typedef struct connected {
-    connections *known;          // all that there are, also those that are switched off
-    rail *rails[SAGA_RAILS_MAX]; // those that are switched on, and behind them those of `off`
+    connections *known;          // all connections, switched on or off
+    rail *rails[SAGA_RAILS_MAX]; // the connections that are switched on, and behind them `off`
     const rail_scheme *schemes[SAGA_RAILS_MAX];
     rule_rail rules[SAGA_RAILS_MAX];
     size_t n;
-    // as many of those that are switched off as there is room for; without functions
+    // connections that are switched off, as many as there is room for; without functions
     rail off[SAGA_RAILS_MAX];
     size_t n_off;
     connected_options o;
@@ -33,17 +33,18 @@ typedef struct connected {
 
 // *c is empty before. On failure connected_close is called all the same.
 bool connected_open(connected *c, const connected_options *o, err *e) WARN_UNUSED;
-// Opens each and closes it again: whether its settings, and the files that they name, can be used. also: what else must hold of all of
-// them, while they are open. Needs no database.
+// Checks that the settings of each connection, and the files that they name, can be used: opens each connection and closes it again. also:
+// a further check of all connections while they are open. Needs no database.
 bool connected_check(const connected_options *o,
                      bool (*also)(void *arg, rail **rails, size_t n, err *e), err *e) WARN_UNUSED;
-// Their own threads: there must be an engine to wake.
+// Starts the connections' threads. The engine that they wake must exist.
 bool connected_start(connected *c, err *e) WARN_UNUSED;
-// The host's certificate was exchanged: what listens takes it up. False: some have not; try again.
+// Hands the host's new certificate to the connections' listeners. False: a listener has not taken it up; try again.
 bool connected_certificate(connected *c, err *e) WARN_UNUSED;
-void connected_stop(connected *c); // what they send by themselves; then the guard may go
+// Stops the connections' senders; the guard may be stopped after this.
+void connected_stop(connected *c);
 void connected_close(connected *c);
-// For the ready file: where they listen. ,"webhook_port":4711,"webhook_ports":{"instant":4711}
+// The ports of the webhooks, for the ready file: ,"webhook_port":4711,"webhook_ports":{"instant":4711}
 void connected_ports(const connected *c, strbuf *json);
 
 #endif

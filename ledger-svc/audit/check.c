@@ -127,7 +127,7 @@ static void tally_row(check *k, const ledger_row *row) {
     }
     if (!ok) {
         find(k, "BALANCES_AFTER_DIFFER", row->sequence,
-             "the balances that the row tells are not those that the rows up to it add up to");
+             "the balances of the row are not the sum of the rows up to this row");
     }
 }
 
@@ -239,7 +239,7 @@ static bool check_heads(check *k, err *e) {
         const merkle_hash root = merkle_root(&k->tree);
         if (head->size == k->tree.size && !merkle_equal(&root, &head->root)) {
             find(k, "ROOT_HASH_DIFFERS", (int64_t)head->size,
-                 "the rows %llu to %llu, or some before, are not those that were signed",
+                 "rows %llu to %llu, or earlier rows, differ from the signed rows",
                  (unsigned long long)head->previous_size + 1, (unsigned long long)head->size);
         }
         check_head(k, head);
@@ -296,7 +296,7 @@ static bool check_row(check *k, const ledger_row *row, err *e) {
     k->last_us = row->timestamp_us;
     ledger_leaf_hash(k->o->book_id, row, leaf.b);
     if (memcmp(leaf.b, row->leaf_hash, sizeof leaf.b) != 0) {
-        find(k, "LEAF_HASH_DIFFERS", row->sequence, "the row is not the one that was hashed");
+        find(k, "LEAF_HASH_DIFFERS", row->sequence, "the row differs from the row that was hashed");
     }
     k->result->rows++;
     if (k->tree_ended) {

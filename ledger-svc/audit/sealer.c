@@ -148,7 +148,7 @@ static bool load(db_conn *c, arena *a, void *arg, err *e) {
     }
     const merkle_hash root = merkle_root(&b->tree);
     return merkle_equal(&root, &b->head.root) ||
-           does_not_fit(e, "ROOT_DIFFERS", b, "the stored tree is not the one that was signed");
+           does_not_fit(e, "ROOT_DIFFERS", b, "the stored tree differs from the signed tree");
 }
 
 // --- Sealing ---------------------------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ static bool check_consistency(db_conn *c, arena *a, const work *w, err *e) {
     return merkle_verify_consistency(w->head.previous_size, w->head.size, &w->head.previous_root,
                                      &w->head.root, &proof) ||
            does_not_fit(e, "TREE_INCONSISTENT", b,
-                        "the tree does not begin with the one that was signed before");
+                        "the tree does not begin with the tree that was signed before");
 }
 
 static void head_make(work *w) {

@@ -94,7 +94,7 @@ static bool add(inbox_upload *u, const inbox_part *part, str *whole, err *e) {
                          u->len == part->offset && part->bytes.len <= u->total - u->len;
     if (!goes_on) {
         return err_set(e, ERR_FAILED_PRECONDITION, "UPLOAD_LOST",
-                       "the part does not go on from what is there: begin with the first one");
+                       "the part does not continue the parts before it: begin with the first part");
     }
     memcpy(u->bytes + u->len, part->bytes.ptr, part->bytes.len);
     u->len += part->bytes.len;

@@ -18,7 +18,7 @@ static int64_t ledger_deadline(const payments_service *s, const rpc_call *call) 
     return own < asked ? own : asked;
 }
 
-// The service's currencies are those that a rail carries.
+// The service has the currencies that a rail carries.
 static bool currency_is_carried(const payments_service *s, str code) {
     for (size_t i = 0; i < s->o.n_rails; i++) {
         if (list_has(s->o.rails[i].currencies, code)) {
@@ -115,7 +115,7 @@ static bool make_ledger_accounts(const payments_service *s, const merchant *m, i
     return ledger_accounts_ensure(s->accounts, book, accounts, n, deadline, a, e);
 }
 
-// first: the default connections that the one that is there was made with.
+// first: the default connections with which the existing merchant was made.
 static bool same_merchant(const payments_service *s, const merchant *there,
                           const merchant_defaults *first, const merchant *wanted,
                           const Payments__V1__CreateMerchantRequest *r, arena *a, err *e) {

@@ -117,8 +117,8 @@ bool merchant_audited(db_conn *c, const merchant *m, const actor_info *by, int64
 void handle_update_merchant(rpc_call *call, void *service, const ProtobufCMessage *request);
 
 // --- who acts (acting.c) -----------------------------------------------------------------------------------------------
-// Who causes what the call writes. The person is the policy's; where it names none, the one that the request states, at least min bytes
-// of text (0 or 1). INVALID_ARGUMENT; PERMISSION_DENIED, PERSON_DIFFERS, when a known person states another one.
+// Who causes what the call writes: program and person. The policy names the person. If it names none, the request may state one: at least
+// min bytes of text (0 or 1). INVALID_ARGUMENT; PERMISSION_DENIED, PERSON_DIFFERS, when a known person states another one.
 bool pb_actor(const rpc_call *call, const char *stated, size_t min, actor_info *out,
               err *e) WARN_UNUSED;
 // actor_text of who. @arena of the call. RESOURCE_EXHAUSTED when it is full.
@@ -134,24 +134,24 @@ str pb_pack(arena *a, const ProtobufCMessage *m, err *e); // .ptr NULL on failur
 char *pb_trace(arena *a, uuid trace);                     // 32 hexadecimal digits; empty for nil
 char *pb_text(arena *a, str s);                 // NUL-terminated copy; asserts on a full arena
 const err *pb_keep_err(arena *a, const err *e); // a copy in the arena
-// A write request with a field that this version does not know must not be taken as if it were without it. False with
-// INVALID_ARGUMENT / UNKNOWN_FIELD, naming the message and the field's number: of the message itself, or of it and all below.
-// path: where it stands, such as "payout.".
+// Refuses a write request with a field that this version does not know: the field may change the meaning of the request. False with
+// INVALID_ARGUMENT / UNKNOWN_FIELD, naming the message and the field's number. _here looks at the message only; the other also at all
+// messages inside. path: where the message stands, such as "payout.".
 bool pb_is_known_here(const ProtobufCMessage *m, const char *path, err *e) WARN_UNUSED;
 bool pb_is_known(const ProtobufCMessage *m, const char *path, err *e) WARN_UNUSED;
 Payments__V1__ItemError *pb_item_error(arena *a, const err *e);
 bool out_of_memory(err *e); // RESOURCE_EXHAUSTED, returns false
 
-// How a connection is told: its scheme and its name. One that is not known here has no scheme, and its number for a name. @arena
+// A connection's scheme and name for an answer. A connection that is not known here has no scheme, and its number as its name. @arena
 Payments__V1__Rail pb_rail(const connections *k, int number);
 char *pb_connection(const connections *k, int number, arena *a);
-// The numbers that both filters leave: any rail, and any name, when they are unspecified and empty. *n is 0 for all of them.
+// The numbers of the connections that pass both filters. An unspecified rail or an empty name passes all. *n is 0 for all connections.
 // INVALID_ARGUMENT when there is no such rail or connection. out holds CONNECTIONS_MAX.
 bool pb_connections_of(const connections *k, Payments__V1__Rail scheme, const char *name,
                        int16_t *out, size_t *n, err *e) WARN_UNUSED;
 
-// False with NOT_FOUND, reason BOOK_NOT_FOUND, for a number that is no book: above those that new merchants are spread over, and without a
-// merchant. Book 0, which stands for no book or for all, is fine.
+// False with NOT_FOUND, reason BOOK_NOT_FOUND, when there is no such book: the number is above the books that new merchants are spread
+// over, and no merchant has it. Book 0 passes: it stands for no book, or for all.
 bool pb_book_exists(const payments_service *s, db_conn *c, int64_t book_id, const char *field,
                     arena *a, err *e) WARN_UNUSED;
 
@@ -161,10 +161,11 @@ Payments__V1__Pause *pb_pause(const connections *k, const struct pause_row *row,
 // @arena
 Payments__V1__Payout *payout_from_row(const connections *k, const payout_view *row, arena *a);
 bool payout_is_terminal(Payments__V1__PayoutState s);
-uuid payout_lowest_id(int64_t wall_ms); // of those that are made at a time: UUIDv7 begins with it
+// Of the payouts made at a time: UUIDv7 begins with the time.
+uuid payout_lowest_id(int64_t wall_ms);
 
 // --- page tokens -------------------------------------------------------------------------------------------------------
-// A token holds where to go on and a hash of the filters, so that a token used with other filters is refused.
+// A token holds the position of the next page and a hash of the filters, so a token with other filters is refused.
 char *page_token_make(arena *a, str filters, const uint8_t *position, size_t len);
 bool page_token_read(const char *token, str filters, uint8_t *position, size_t len,
                      err *e) WARN_UNUSED;

@@ -1,4 +1,4 @@
-// All connections: those in this instance's settings, and those that only the database knows, which are switched off here. The table
+// All connections: the ones of this instance's settings, and the ones that only the database knows, switched off here. The table
 // `connection` gives each name its number, once and for ever.
 #ifndef CONNECTIONS_REGISTRY_H
 #define CONNECTIONS_REGISTRY_H

@@ -54,7 +54,7 @@ struct feed_hub {
     bool closing;
 };
 
-// That of the process, for those who commit. The lock is held while it is used.
+// The hub of the process, for threads that commit. The lock is held while the hub is used.
 static pthread_mutex_t hub_lock = PTHREAD_MUTEX_INITIALIZER;
 static feed_hub *the_hub;
 

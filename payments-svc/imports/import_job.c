@@ -420,7 +420,7 @@ static bool record_tx(db_conn *c, arena *a, void *arg, err *e) {
     return !x->ends || import_move(c, j->book_id, j->row.id, x->end, (str){0}, NULL, a, e);
 }
 
-// The job pays for who started the import. Those that were started before migration 0031 name no request.
+// The job pays for the actor that started the import. Imports that were started before migration 0031 name no request.
 static actor_info payer_of(const job *j) {
     actor_info by = import_job_actor();
     if (j->row.started_by.len > 0) {

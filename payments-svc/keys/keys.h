@@ -25,14 +25,14 @@ typedef struct keys_options {
 
 typedef struct keys keys;
 
-// Looks whether the ring has all keys in use, whether each name means the key that it has meant before, and whether every other instance
-// that runs can open with the one that seals. NULL with FAILED_PRECONDITION: KEY_MISSING, KEY_CHANGED, KEY_NOT_EVERYWHERE. Where there is
-// no database, the look comes as soon as there is one, and the process ends then for these reasons. @borrows the options until keys_stop.
+// Checks the ring: it has all keys in use, each name means the same key as before, and every other running instance can open with the key
+// that seals. NULL with FAILED_PRECONDITION: KEY_MISSING, KEY_CHANGED, KEY_NOT_EVERYWHERE. Without a database the check waits until there
+// is one; if it fails then, the process ends. @borrows the options until keys_stop.
 keys *keys_start(const keys_options *o, err *e);
 // Accepts NULL.
 void keys_stop(keys *k);
-// The file was changed: its keys take the place of those in force, unless one in use is missing or one that seals is not known everywhere.
-// Then *e says so and all stays as it was. One thread.
+// Takes up the changed file: its keys replace the keys in force. If a key in use is missing, or an instance does not know the key that
+// seals, nothing changes, and *e says why. One thread.
 bool keys_read_again(keys *k, err *e) WARN_UNUSED;
 
 typedef struct key_row {
@@ -77,7 +77,8 @@ typedef struct keys_report {
 
 // @arena
 bool keys_look(keys *k, int64_t deadline_mono_ms, arena *a, keys_report *out, err *e) WARN_UNUSED;
-// Begins a walk, unless one goes on: *out is the one that does. FAILED_PRECONDITION, KEYS_DIFFER while instances seal with different keys.
+// Begins a walk. If a walk is under way, *out is that walk, and nothing begins. FAILED_PRECONDITION, KEYS_DIFFER: instances seal with
+// different keys.
 bool keys_rotate(keys *k, const actor_info *by, int64_t deadline_mono_ms, arena *a,
                  rotation_row *out, err *e) WARN_UNUSED;
 

@@ -19,8 +19,8 @@ static const db_stmt STATEMENTS[KEYS_SQL_COUNT] = {
     [KEYS_SQL_LIST] = {"keys_list", KEY "WHERE book_id = 0 ORDER BY key_id"},
     // Whoever adds a key, or says that it seals, waits for the end of the walk that judges it.
     [KEYS_SQL_LOCK] = {"keys_lock", KEY "WHERE book_id = 0 ORDER BY key_id FOR UPDATE"},
-    // The keys $1 of a ring with their check values $3. Those of $4 seal, or may have sealed. $5: another check value takes the place of
-    // the one that is there.
+    // The keys $1 of a ring with their check values $3. The keys of $4 seal, or may have sealed. $5: a new check value replaces the
+    // present one.
     [KEYS_SQL_PUT] =
         {"keys_put",
          "INSERT INTO data_key (book_id, key_id, first_at, sealed, macs, uses, sealing_at, "

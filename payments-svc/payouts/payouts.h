@@ -39,11 +39,11 @@ typedef struct payout_place {
 bool payout_place_of(db_conn *c, int64_t book_id, uuid payout_id, payout_place *out, bool *found,
                      arena *a, err *e) WARN_UNUSED;
 
-// Payouts of a merchant by their ids, each id once; those that there are, in any order.
+// A merchant's payouts by id, each id once, in any order. Ids without a payout of the merchant are left out.
 bool payouts_of_ids(db_conn *c, int64_t book_id, str merchant_id, const uuid *ids, size_t n,
                     payout_view **out, size_t *n_out, arena *a, err *e) WARN_UNUSED;
-// Payouts of a merchant, and the position of the book's feed at the same moment: those of ids or, without ids, up to n that have not ended.
-// *position is 0 when there are none.
+// A merchant's payouts, and the position of the book's feed at the same moment. ids NULL: up to n payouts that have not ended. *position is
+// 0 when no payout is found.
 bool payouts_at_feed(db_conn *c, int64_t book_id, str merchant_id, const uuid *ids, size_t n,
                      payout_view **out, size_t *n_out, int64_t *position, arena *a,
                      err *e) WARN_UNUSED;
@@ -56,7 +56,7 @@ typedef struct payout_standing {
     int outlook; // saga_state
     bool held;
 } payout_standing;
-// Of payouts of a book, whichever merchant's: those that there are, in any order.
+// Where payouts of a book stand, of whatever merchant, in any order. Ids without a payout are left out.
 bool payouts_standing(db_conn *c, int64_t book_id, const uuid *ids, size_t n, payout_standing **out,
                       size_t *n_out, arena *a, err *e) WARN_UNUSED;
 
@@ -64,7 +64,7 @@ typedef struct payout_owner {
     uuid payout_id;
     str merchant_id;
 } payout_owner;
-// Whose payouts these are: those that there are, in any order.
+// The merchants of payouts, in any order. Ids without a payout are left out.
 bool payouts_owners(db_conn *c, int64_t book_id, const uuid *ids, size_t n, payout_owner **out,
                     size_t *n_out, arena *a, err *e) WARN_UNUSED;
 
@@ -90,7 +90,7 @@ typedef struct payout_entry {
 bool payout_timeline(db_conn *c, int64_t book_id, uuid payout_id, int64_t max, payout_entry **out,
                      size_t *n, arena *a, err *e) WARN_UNUSED;
 
-// A list of a merchant's payouts, the youngest first. What is NULL, empty or zero does not count, but for before, from and limit.
+// A filter for a merchant's payouts, newest first. A field that is NULL, empty or zero filters nothing, except before, from and limit.
 typedef struct payout_filter {
     int64_t book_id;
     str merchant_id;

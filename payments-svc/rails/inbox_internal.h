@@ -51,8 +51,8 @@ bool inbox_no_memory(err *e);
 // memory of exceptions; a: of the rest.
 bool inbox_know(db_conn *c, const inbox_item *item, inbox_said *s, int32_t *before, arena *keep,
                 arena *a, err *e) WARN_UNUSED;
-// Of very many exceptions, those that moved money come first, and the rest, *folded of them, become one of the whole item: a few bytes of a
-// line must not cost many of a table. The item's bytes keep the lines. Changes nothing that s points to. @arena
+// If there are very many exceptions, those about moved money are kept, and the others, *folded of them, become one exception of the whole
+// item: a short line must not cost a long row. The item's bytes keep the lines. Changes nothing that s points to. @arena
 bool inbox_fold(inbox_said *s, size_t *folded, arena *a, err *e) WARN_UNUSED;
 // Returns how many of n cases an item of this kind and connection may open in this hour, and counts them.
 size_t inbox_take_budget(inbox *box, int connection, bool file, int64_t hour, size_t n);

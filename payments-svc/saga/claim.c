@@ -148,7 +148,7 @@ static void pick_heard(saga_batch *b, const db_rows *rows, size_t n, pick *picks
     }
 }
 
-// Reads due sagas without an owner, and those of which a bank has just spoken.
+// Reads due sagas without an owner, and sagas of payouts of which a bank has just spoken.
 static bool read_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     lanes k = {.n = saga_step_lanes(b->from.step)};
     db_rows *heard = NULL;

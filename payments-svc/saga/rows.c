@@ -189,7 +189,7 @@ static bool write_columns(db_conn *c, saga_sql_id sql, db_params *p, const own_c
         return false;
     }
     return n_written == (int64_t)k->n ||
-           err_set(e, ERR_INTERNAL, "SAGA_ROWS", "a saga was not as it was when it was claimed");
+           err_set(e, ERR_INTERNAL, "SAGA_ROWS", "a saga has changed since it was claimed");
 }
 
 static bool write_usual(db_conn *c, int64_t book_id, const saga_item *const *items, size_t n,

@@ -108,7 +108,7 @@ void saga_row_read(const db_rows *rows, size_t row, saga_item *item);
 // Writes each item->now; its row must be as it was claimed. Sorted by payout_id. (rows.c)
 bool saga_rows_write(db_conn *c, int64_t book_id, const saga_item *const *items, size_t n,
                      int64_t now_us, arena *a, err *e) WARN_UNUSED;
-// The same for the batch's acting items, or for those that only move.
+// The same for the batch's items that act, or for the items that only move.
 bool saga_rows_of_batch(saga_batch *b, db_conn *c, bool acting, int64_t now_us, err *e) WARN_UNUSED;
 // saga_withdraw_held takes the entries of payouts that this claim holds out of files that have not left, and notes it (withdraw.c).
 // saga_cases_open opens a case for each item that the claim or the outcome has held, or that heard a contradiction while held

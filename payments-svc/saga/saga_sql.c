@@ -44,7 +44,7 @@
     "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) AND s.payout_id BETWEEN $21 AND $22 "  \
     "AND s.payout_id = u.payout_id AND s.epoch = u.epoch - 1"
 
-// The columns that most sagas never use, for those in which they change. Follows WRITE_SAGAS, so the epoch is the new one.
+// Writes the columns that most sagas never use, for the sagas in which they change. Follows WRITE_SAGAS, so the epoch is the new one.
 #define WRITE_RARE                                                                                 \
     "UPDATE saga AS s SET held_state = nullif(h.held_state, 0), doubt = nullif(h.doubt, 0), "      \
     "returned = nullif(h.returned, 0), moving = nullif(h.moving, 0), "                             \

@@ -135,7 +135,7 @@ const char *authz_who_program(const authz_who *w); // the identity
 const char *authz_who_person(const authz_who *w);  // "" when there is none
 bool authz_who_has_all(const authz_who *w);        // all merchants
 bool authz_who_has(const authz_who *w, str merchant_id);
-// The merchants of who has not all, one after the other: begin with *at 0. False at the end. @borrowed from the policy.
+// The merchants of a caller who does not have all, one after the other: begin with *at 0. False at the end. @borrowed from the policy.
 bool authz_who_next(const authz_who *w, size_t *at, str *merchant_id);
 
 // --- What a method takes -----------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ bool authz_who_next(const authz_who *w, size_t *at, str *merchant_id);
 // Which merchants the caller must have.
 typedef enum authz_object {
     AUTHZ_ON_NOTHING,         // none: it tells nothing of a merchant
-    AUTHZ_ON_MERCHANT,        // the one that the request's merchant_id names
+    AUTHZ_ON_MERCHANT,        // the merchant that merchant_id of the request names
     AUTHZ_ON_MERCHANT_OR_ALL, // the same, and all of them when merchant_id is empty
     AUTHZ_ON_ALL              // all of them, whatever is asked
 } authz_object;

@@ -22,7 +22,7 @@ bool crypto_equal(const void *a, const void *b, size_t len); // constant time
 typedef struct crypto_keyring crypto_keyring;
 crypto_keyring *crypto_keyring_load(const char *path, err *e);
 void crypto_keyring_destroy(crypto_keyring *k);
-// The keys of fresh take the place of those of k, for calls that begin from now on. Any thread. @consumes fresh
+// The keys of fresh replace the keys of k, for calls that begin from now on. Any thread. @consumes fresh
 void crypto_keyring_take(crypto_keyring *k, crypto_keyring *fresh);
 
 enum { CRYPTO_KEYS_MAX = 32, CRYPTO_KEY_ID_MAX = 32, CRYPTO_CHECK_LEN = 32 };
@@ -33,7 +33,7 @@ typedef struct crypto_key_info {
     // a whole key and the line of what is left of it give the same value.
     uint8_t check[CRYPTO_CHECK_LEN];
 } crypto_key_info;
-// In the order of the file. *current: the position of the one that seals.
+// In the order of the file. *current: the position of the key that seals.
 size_t crypto_keyring_keys(const crypto_keyring *k, crypto_key_info out[CRYPTO_KEYS_MAX],
                            size_t *current);
 

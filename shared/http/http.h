@@ -39,7 +39,7 @@ typedef struct http_server_options {
     void *arg;
 } http_server_options;
 http_server *http_server_start(const http_server_options *o, err *e);
-// New connections are made with what the files have now; those that are there go on as they are. One thread, and not while it stops. On an
+// New connections use the present files. Existing connections go on unchanged. One thread, and not while it stops. On an
 // error all stays as it was; UNAVAILABLE: try again, what came before the last change is still connected.
 bool http_server_certificate(http_server *s, const char *cert_file, const char *key_file,
                              err *e) WARN_UNUSED;
