@@ -104,7 +104,7 @@ static bool open_one(connected *k, const rail_wanted *w, int number, err *e) {
     return true;
 }
 
-// The one with the lowest number that is not open yet; NULL when all are.
+// The connection with the lowest number that is not open yet; NULL when all are open.
 static const rail_wanted *next_of(const connected_options *o, const int *numbers, int after,
                                   int *number) {
     const rail_wanted *next = NULL;

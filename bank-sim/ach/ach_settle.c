@@ -48,7 +48,7 @@ static bool send_report(ach *a, books_tx *tx, int64_t file_id, const char *name,
 bool ach_settle_file(ach *a, books_tx *tx, int64_t file_id, const char *name, const char *origin,
                      int64_t now_us, err *e) {
     size_t n = 0;
-    // these returns wait for those of other files
+    // these returns wait for the returns of other files
     if (habits_get(a->o.habits).returns_together != 0) {
         return books_returns_later(tx, file_id, now_us, e) &&
                send_report(a, tx, file_id, name, now_us, e);

@@ -3,7 +3,7 @@
 #include "api/api_internal.h"
 #include "base/assert.h"
 
-// The numbers of the domain equal those of the wire. If they differ, this does not compile.
+// The numbers of the domain equal the numbers of the wire. If they differ, this does not compile.
 #define SAME_TRANSFER_STATUS(name, number, burns)                                                  \
     _Static_assert(number == LEDGER__V1__CREATE_TRANSFER_STATUS__CREATE_TRANSFER_STATUS_##name,    \
                    #name);

@@ -309,7 +309,7 @@ static bool catch_up(commit *k, err *e) {
     return true;
 }
 
-// Burned ids. If there are few, memory keeps all; if there are many, a query finds those that this batch might use.
+// Burned ids. If there are few, memory keeps all; if there are many, a query finds the ids that this batch might use.
 static bool load_burned(commit *k, err *e) {
     cache *c = &k->book->cache;
     const size_t n_burned = (size_t)k->head.burned_ids;

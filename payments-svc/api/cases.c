@@ -135,7 +135,7 @@ static bool filter_book(payments_service *s, const rpc_call *call,
         if (m == NULL) {
             return false;
         }
-        // Whoever may ask for one merchant learns nothing of other books.
+        // A caller with one merchant learns nothing of other books.
         if (f->in_book && f->book_id != m->book_id) {
             return err_set_field(e, ERR_INVALID_ARGUMENT, "BOOK_OF_ANOTHER_MERCHANT", "book_ids",
                                  "the merchant is in book %lld", (long long)m->book_id);
@@ -357,8 +357,8 @@ static bool follow(db_conn *c, const case_changing *x, arena *a, err *e) {
     return order->event_kind == 0 ? close_inbox(c, x, a, e) : give_order(c, x, a, e);
 }
 
-// Whether follow would be carried out as things stand, with the same errors. Whoever may read may ask this as often as he likes, so it
-// neither writes nor locks. What is about the inbox, or about nothing, is never refused.
+// Whether `follow` would carry the order out now, with the same errors. Each reader of a case may ask this at any rate, so it neither
+// writes nor locks. An order about the inbox, or about nothing, is never refused.
 static bool look_ahead(db_conn *c, const case_changing *x, arena *a, err *e) {
     const case_order *order = x->changed.order;
     if (is_decision(order)) {
@@ -593,8 +593,8 @@ static str answer_of(void *arg, const case_row *row, arena *a, err *e) {
     return x->pack(case_to_pb(row, a), a, e);
 }
 
-// A key that is known is answered whatever is wrong with the request now. The request is known by its bytes with the person who is meant,
-// named or not: so nobody repeats in the name of somebody else. False: `wrong` says why.
+// Finds who asks. A known key is answered whatever is wrong with the request now, so a fault is only kept in `wrong` (false). The person
+// who asks becomes a part of the request's bytes, named or not: nobody repeats a request in the name of somebody else.
 static bool read_asker(rpc_call *call, ProtobufCMessage *asked, char **person, actor_info *by,
                        err *wrong) {
     const bool fine = pb_actor(call, *person, 1, by, wrong) && pb_is_known(asked, "", wrong);

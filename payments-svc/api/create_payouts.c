@@ -16,10 +16,10 @@ typedef struct create_call {
 
 // --- The answer ------------------------------------------------------------------------------------------------------
 
-// What a payout was accepted as. A repeat must get the same bytes from each later version too: so nothing may be added here for
-// payouts of IDEM_ANSWER_FORMAT, and a field that a later version adds to this answer needs a format of its own. connection was added
-// when the connections that have the names of their schemes were all that there were, so it is not told of those. NULL with *e while this
-// instance does not know the connection: another one has been given it.
+// The payout as it was accepted. A repeat must get the same bytes from each later version, too. So nothing may be added here for payouts of
+// IDEM_ANSWER_FORMAT; a field that a later version adds to this answer needs a format of its own. The field connection was added when each
+// connection had the name of its scheme, so it stays empty for such a connection. NULL with *e while this instance does not know the
+// connection: another instance has made it.
 static Payments__V1__Payout *accepted_to_pb(const connections *k, const payout_accepted *x,
                                             const merchant *m, arena *a, err *e) {
     const connection_info *through = connections_of(k, x->rail);
@@ -310,7 +310,7 @@ typedef struct validation {
     payout_request *requests;
     payout_outcome *outcomes;
     const err **recipient_faults; // of the recipients that came beside their payouts
-    const char **recipient_ids;   // of those of them that are registered already; else NULL
+    const char **recipient_ids;   // of a recipient that is registered already; else NULL
     size_t n;
 } validation;
 

@@ -5,7 +5,7 @@
 #include "api/service.h"
 
 enum {
-    // Who sends payouts, and whoever looks at them.
+    // Callers that send payouts, and callers that look at payouts.
     SENDS = AUTHZ_PAYER | AUTHZ_MAKER,
     LOOKS_AT_PAYOUTS = SENDS | AUTHZ_CHECKER | AUTHZ_OPERATOR | AUTHZ_COMPLIANCE | AUTHZ_AUDITOR,
     LOOKS_AT_MERCHANTS = LOOKS_AT_PAYOUTS | AUTHZ_PLATFORM,
@@ -62,7 +62,7 @@ const authz_permission PAYMENTS_PERMISSIONS[] = {
     {CASES "CommentCase", AUTHZ_OPERATOR | AUTHZ_COMPLIANCE, AUTHZ_ON_ALL},
     {CASES "ResolveCase", AUTHZ_OPERATOR, AUTHZ_ON_ALL},
 
-    // Its accounts and differences are those of a book, in which there are others.
+    // The proof shows the accounts and differences of a whole book, which other merchants share.
     {RECONCILIATION "ProveBook", LOOKS_AT_BANKS, AUTHZ_ON_ALL},
 
     {CONNECTIONS "ListConnections", LOOKS_AT_BANKS, AUTHZ_ON_ALL},

@@ -125,8 +125,8 @@ static bool is_due(const awaits *w, const payout_await *one, int64_t now_ms) {
     return now_ms >= one->next_look_ms && now_ms >= w->quiet_until_ms;
 }
 
-// Picks the due waits of the first book that has one. *by_time: some are due only by time. Then others whose time comes soon are added, so
-// that one look serves all.
+// Picks the due waits of the first book that has one. *by_time: some are due only by time. Then waits whose time comes soon are added, so
+// that one look at the database serves all of them.
 static size_t pick(awaits *w, int64_t now_ms, int64_t *book_id, bool *by_time) {
     size_t n = 0, first = 0;
     bool found = false;

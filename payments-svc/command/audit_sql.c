@@ -17,7 +17,7 @@
     "AND ($8::text IS NULL OR x.person = $8::text) "                                               \
     "AND ($9::text IS NULL OR x.method = $9::text) "
 #define OF_REQUEST "AND ($11::text IS NULL OR x.request_id = $11::text) "
-// A run has those from its first to its last that name its request.
+// An entry for a run of rows has its first and its last id. A row belongs to the run if its id lies between them.
 #define OF_SUBJECT                                                                                 \
     "AND ($10::text IS NULL OR (x.last_id = '' AND x.subject_id = $10::text) OR (x.last_id <> '' " \
     "AND $12::uuid::text COLLATE \"C\" BETWEEN x.subject_id AND x.last_id)) "

@@ -251,7 +251,7 @@ typedef struct earlier {
     bool is_odd; // its meaning is unknown: a person decides about any movement
 } earlier;
 
-// saga.judged_settled above 0 says that one payment was made, by any attempt: see judge() of the orders.
+// saga.judged_settled above 0 says that one payment was made, by any attempt (see judge() of the orders).
 static earlier find_earlier(const saga *s, const tallies *x, int32_t present) {
     earlier o = {0};
     int64_t settled = 0, returned = 0;

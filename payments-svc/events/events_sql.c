@@ -27,8 +27,8 @@ static const db_stmt STATEMENTS[EVENTS_SQL_COUNT] = {
     [EVENTS_SQL_HEARD_ADD] = {"saga_heard_add",
                               "INSERT INTO saga_heard (book_id, heard_id, rail, at, n, payout_ids) "
                               "VALUES ($1, $2, $3, $4, $5, $6)"},
-    // Only new messages count: those that this statement returns. Plain statements, one after another: not every database allows an INSERT
-    // inside of a CTE.
+    // Only new messages count: the messages that this statement returns. Plain statements, one after another: not every database allows an
+    // INSERT inside of a CTE.
     [EVENTS_SQL_RECORD_EVENTS] =
         {"saga_record_events",
          "INSERT INTO rail_event (book_id, payout_id, event_id, attempt, kind, code, detail, "
@@ -43,7 +43,7 @@ static const db_stmt STATEMENTS[EVENTS_SQL_COUNT] = {
          "AS u(payout_id, event_id, attempt, kind, code, detail, rail_reference, at, amount, "
          "currency, inbox_id, inbox_line, source, actor, order_number) "
          "ON CONFLICT DO NOTHING RETURNING payout_id, kind, source, code"},
-    // Orders of one payout are numbered one after another, whoever gives them. The next statement sees the earlier ones.
+    // Orders of one payout are numbered one after another, whichever instance takes them. The next statement sees the earlier orders.
     [EVENTS_SQL_LOCK_ORDERED] = {"saga_lock_ordered",
                                  "SELECT payout_id FROM saga WHERE book_id = $1 AND payout_id = "
                                  "ANY($2::uuid[]) ORDER BY payout_id FOR UPDATE"},

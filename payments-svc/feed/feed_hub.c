@@ -198,8 +198,8 @@ static bool read_heads(db_conn *c, arena *a, void *arg, err *e) {
     return db_exec(c, feed_sql(FEED_SQL_HEADS), p, a, &x->rows, NULL, e);
 }
 
-// True when a head has moved that this process had not heard of. What nobody has told meanwhile is as it was read: after a failover a head
-// may be before the one that was known. Entered and left with the lock held.
+// True when a head has moved and this process had not heard of it. A head that nobody has told of meanwhile is as it was read: after a
+// failover a head may be before the head that was known. Entered and left with the lock held.
 static bool look(feed_hub *h, heads *x, arena *a) {
     bool moved = false;
     err e = {0};

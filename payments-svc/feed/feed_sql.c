@@ -15,14 +15,14 @@
 static const db_stmt STATEMENTS[FEED_SQL_COUNT] = {
     [FEED_SQL_BEGIN] = {"feed_begin", "INSERT INTO feed_head (book_id, begun_at) VALUES ($1, $2) "
                                       "ON CONFLICT (book_id) DO NOTHING"},
-    // Whoever comes next waits until this transaction has ended. The row is not changed, so it has no versions to look through. The rest of
+    // The next writer waits until this transaction has ended. The row is not changed, so it has no versions to look through. The rest of
     // the transaction finds the last row by its key, however small the table was when the plan was made.
     [FEED_SQL_LOCK] = {"feed_lock", "SELECT set_config('enable_bitmapscan', 'off', true), "
                                     "set_config('enable_seqscan', 'off', true) FROM feed_head "
                                     "WHERE book_id = $1 FOR UPDATE"},
-    // Takes the next $2 numbers of a book, behind those of the last row. The time never goes back, so that what is kept for so many days is
-    // always the end of the feed. A database on a new timeline may have forgotten entries that somebody has read: each timeline has 2^40
-    // numbers of its own, so that none is given twice.
+    // Takes the next $2 numbers of a book, behind the last row. The time never goes back, so retention by days always keeps the end of the
+    // feed. A database on a new timeline may have forgotten entries that somebody has read: each timeline has 2^40 numbers of its own, so
+    // no number is given twice.
     [FEED_SQL_ADD] = {"feed_add",
                       "INSERT INTO feed (book_id, position, n, at, payout_ids, from_states, "
                       "to_states, reasons) SELECT $1, greatest(l.position, " TIMELINE_FIRST

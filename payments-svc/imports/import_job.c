@@ -431,7 +431,7 @@ static actor_info payer_of(const job *j) {
     return by;
 }
 
-// Whoever lost the right to start an import pays nothing more by it. What was handed in stays.
+// A caller who has lost the right to start an import pays no more rows by it. Rows that were handed in stay.
 static void ask_right(job *j) {
     err why = {0};
     if (j->row.stop || j->s->o.calls.may(j->s->o.calls.arg, j->m, j->row.started_by)) {
@@ -533,7 +533,7 @@ static void cancel_idle(imports *s) {
 
 // --- A tick ----------------------------------------------------------------------------------------------------------
 
-// Shortens the lease to so many milliseconds: the next look then takes the import up.
+// Shortens the lease to `ms`: the next look then takes the import up.
 static void let_go(job *j, int64_t ms) {
     lease_left x = {j, ms};
     err e = {0};

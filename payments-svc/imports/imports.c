@@ -359,7 +359,7 @@ static bool cancel(change *x, db_conn *c, arena *a, err *e) {
     case IMPORT_UPLOADING:
     case IMPORT_VALIDATING:
     case IMPORT_VALID: return to_state(x, c, IMPORT_CANCELED, a, e);
-    case IMPORT_RUNNING: // whoever works on it knows what was handed in, and ends it
+    case IMPORT_RUNNING: // the worker knows which rows were handed in, and ends the import
         return x->out->stop || stop(x, c, a, e);
     case IMPORT_INVALID:
     case IMPORT_DONE: break;

@@ -23,7 +23,7 @@ struct gauges {
     metric *step[CONNECTIONS_MAX][DEADLINES_STEPS];
     metric *unheard[CONNECTIONS_MAX];
     metric *oldest_deposit;
-    size_t n_connections;              // those that have gauges
+    size_t n_connections;              // that have gauges
     named_gauge held[REASONS_MAX + 1]; // the last one is for all others
     size_t n_held;
     named_gauge kinds[KINDS_MAX];

@@ -4,8 +4,8 @@
 
 #define KEY "SELECT key_id, sealed, macs, uses, sealing_at, check_value FROM data_key "
 
-// $1: for so many ms after a key has sealed last, what it has sealed may not be committed yet. The last column: until when a rotation waits
-// for that; NULL: it does not wait.
+// $1: milliseconds after a key has sealed last in which the sealed value may not be committed yet. The last column: until when a rotation
+// waits for such values; NULL: it does not wait.
 #define ROTATION                                                                                   \
     "SELECT rotation_id, key_id, state, actor, started_at, ended_at, target, at_book, at1, at2, "  \
     "at3, walked, resealed, unreadable, walk_at, CASE WHEN state = 1 AND walk_at IS NULL THEN "    \
@@ -14,10 +14,10 @@
     "statement_timestamp() - $1::bigint * interval '1 ms') END FROM key_rotation "
 
 // Parameters of a reading: book, the three parts of the key behind which it begins, the key that seals (values under it stay where they
-// are). It takes at most so many rows, and 16 MiB, unless the first value alone has more.
+// are), and the most rows. A reading takes at most 16 MiB, unless the first value alone has more.
 static const db_stmt STATEMENTS[KEYS_SQL_COUNT] = {
     [KEYS_SQL_LIST] = {"keys_list", KEY "WHERE book_id = 0 ORDER BY key_id"},
-    // Whoever adds a key, or says that it seals, waits for the end of the walk that judges it.
+    // An instance that adds a key, or says that the key seals, waits for the end of the walk that judges the key.
     [KEYS_SQL_LOCK] = {"keys_lock", KEY "WHERE book_id = 0 ORDER BY key_id FOR UPDATE"},
     // The keys $1 of a ring with their check values $3. The keys of $4 seal, or may have sealed. $5: a new check value replaces the
     // present one.

@@ -278,7 +278,7 @@ static bool finish(walk *w, db_conn *c, arena *a, err *e) {
     db_rows *counts = NULL;
     db_params *p = db_params_create(a);
     db_uuid(p, w->at.id);
-    // The lock first: whoever writes down that a key seals has done so by then, or waits.
+    // The lock first: an instance that writes down that a key seals has done so by then, or waits.
     if (!keys_read_list(c, KEYS_SQL_LOCK, a, &list, &n, e) ||
         !keys_read_instances(w->k, c, a, &instances, &n_instances, e) ||
         !db_exec(c, keys_sql(KEYS_SQL_COUNTS), p, a, &counts, NULL, e) ||

@@ -13,7 +13,7 @@
 #include "maintain/maintain_internal.h"
 
 enum {
-    MONTHS_AHEAD = 4, // so many later months have partitions
+    MONTHS_AHEAD = 4, // how many later months have partitions
     SQL_MAX = 1200,
     TRIES_MAX = 60, // for a lock, each for up to LOCK_TIMEOUT
     PAUSE_MS = 250,

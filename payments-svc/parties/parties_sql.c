@@ -53,7 +53,7 @@ static const db_stmt STATEMENTS[PARTIES_SQL_COUNT] = {
          "change, connection FROM merchant_connection WHERE book_id = $1 AND merchant_id = $2 AND "
          "rail = u.rail ORDER BY change DESC LIMIT 1) AS l ON true "
          "WHERE coalesce(l.connection, 0) <> u.connection"},
-    // Rails to change whose change of so many changes ago is still recent.
+    // The rails to change that have been changed too often of late: the change that lies as many changes back as are allowed is recent.
     [PARTIES_SQL_MERCHANT_CONNECTION_MANY] =
         {"merchant_connection_many",
          "SELECT o.changed_at FROM unnest($3::int2[], $4::int2[]) AS u(rail, connection) "

@@ -18,7 +18,7 @@
     "ORDER BY f.position DESC LIMIT 1), 0) "
 
 // A book's sagas that are not at their end (6 SETTLED 7 FAILED 8 RETURNED 9 CANCELED), by three partial indexes without finished ones:
-// saga_due for due sagas, saga_waiting for those that wait for the bank, saga_held for those that wait for a person.
+// saga_due for due sagas, saga_waiting for sagas that wait for the bank, saga_held for sagas that wait for a person.
 #define OPEN_SAGAS                                                                                 \
     "SELECT book_id, payout_id FROM saga WHERE book_id = $1 AND due_at IS NOT NULL "               \
     "AND state NOT IN (6, 7, 8, 9) "                                                               \

@@ -28,7 +28,7 @@ typedef struct applying {
     size_t from, to; // events of this transaction
     int64_t now_us;
     int32_t n_events; // applied events, existing ones included
-    size_t folded;    // exceptions folded into the one of line 0
+    size_t folded;    // exceptions folded into the exception of line 0
 } applying;
 
 // --- Loading ---------------------------------------------------------------------------------------------------------

@@ -243,7 +243,7 @@ static prior *find_priors(const knowing *x, db_conn *c, size_t from, size_t to, 
     return priors;
 }
 
-// Goes from the last book to the first, so that removing events does not move those still to check.
+// Goes from the last book to the first, so that removing events does not move the events that are still to be checked.
 bool inbox_know(db_conn *c, const inbox_item *item, inbox_said *s, int32_t *before, arena *keep,
                 arena *a, err *e) {
     knowing x = {.item = item, .said = s, .before = before, .keep = keep};

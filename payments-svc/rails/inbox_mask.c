@@ -11,8 +11,8 @@
 
 enum {
     SHOWN = 4,     // the last characters of an account
-    RUN_MIN = 5,   // so many digits may be part of an account number
-    RUN_LONG = 8,  // of so many digits the last may be shown
+    RUN_MIN = 5,   // a run of at least so many digits may be an account number
+    RUN_LONG = 8,  // of a run of at least so many, the last digits may be shown
     DATE_LEN = 10, // 2026-11-30
     TIME_LEN = 8,
     ZONE_LEN = 6,

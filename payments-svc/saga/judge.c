@@ -47,7 +47,7 @@ static saga_answer judge_reserve(const saga_item *item, Ledger__V1__CreateTransf
     return broken(item, status);
 }
 
-// Judges the transfer that decides the step: of a pair, the one to blame.
+// Judges the transfer that decides the step: of a pair, the transfer that failed.
 saga_answer saga_judge_ledger(const saga_item *item, Ledger__V1__CreateTransferStatus status,
                               arena *a) {
     const saga_answer done = {OUT_DONE, {"", 0}, {"", 0}, 0};

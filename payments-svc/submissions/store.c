@@ -149,7 +149,7 @@ static void read_claimed(const db_rows *rows, subm_claimed *out) {
     out->now_us = db_get_time(rows, 0, 14);
 }
 
-// True when this session's database is the one that the guard knows.
+// True when this session's database is the database that the guard knows.
 static bool check_timeline(db_conn *c, guard *g, arena *a, err *e) {
     db_rows *rows = NULL;
     if (g == NULL) {

@@ -361,7 +361,7 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "window_at, in_window, cut_at) VALUES (0, $1, $2, to_date($3, 'YYYYMMDD'), $4, $5, 0, $5) "
          "ON CONFLICT (book_id, connection, origin, file_date) DO UPDATE SET "
          "next_modifier = greatest(submission_day.next_modifier, $4)"},
-    // Mostly there are no entries at all, and then the attempts are not read. An attempt later than the one met is a person's order.
+    // Mostly there are no entries at all, and then the attempts are not read. A later attempt than the forgotten one is a person's order.
     [SUBM_SQL_FORGOTTEN_FIND] =
         {"submission_forgotten_find",
          "SELECT DISTINCT k.n FROM unnest($3::text[], $4::int4[]) WITH ORDINALITY AS "

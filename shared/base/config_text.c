@@ -1,4 +1,4 @@
-// Texts of settings: those that live until the process ends, and names of variables of the environment.
+// Texts of settings that live until the process ends, and names of variables of the environment.
 #include <ctype.h>
 #include <pthread.h>
 #include <stdlib.h>

@@ -238,7 +238,7 @@ void call_run(rpc_call *c) {
 
 // --- The answer ------------------------------------------------------------------------------------------------------
 
-// True when this answer is the one to send. The handler that comes second finds its duty done, and is released from it.
+// True when this answer is to be sent. A handler whose answer comes second finds its duty done, and is released from it.
 static bool call_claim(rpc_call *c, answer_state by) {
     int expected = ANSWER_OPEN;
     if (atomic_compare_exchange_strong(&c->answer, &expected, by)) {

@@ -200,7 +200,7 @@ static void outcall_init(outcall *c, rpc_client *client, grpc_completion_queue *
         deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
                                 gpr_time_from_millis(deadline_ms - mono_ms(), GPR_TIMESPAN));
     }
-    // No parent call: whoever called us may hang up without cancelling what we have begun.
+    // No parent call: our own caller may hang up without cancelling what we have begun.
     grpc_slice method = grpc_slice_from_copied_string(path);
     pthread_mutex_lock(&client->lock);
     c->core = grpc_channel_create_call(client->channel, NULL, GRPC_PROPAGATE_DEADLINE, cq, method,

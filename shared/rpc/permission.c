@@ -140,7 +140,7 @@ bool caller_check(rpc_call *c, err *e) {
         return false;
     }
     if (c->method->open) {
-        return true; // health: whoever has a certificate of our authority
+        return true; // health: any caller with a certificate of our authority
     }
     if (s->options.policy != NULL) {
         c->policy = authz_current_hold(s->options.policy, &c->policy_generation);
@@ -178,12 +178,12 @@ bool object_check(rpc_call *c, const ProtobufCMessage *request, err *e) {
 bool caller_still_allowed(rpc_call *c) {
     authz_current *current = c->server->options.policy;
     if (c->withdrawn != AUTHZ_ALLOWED) {
-        return false; // once is for good: whoever asks again hears the same
+        return false; // for good: a second question gets the same answer
     }
     if (c->policy == NULL || authz_current_generation(current) == c->policy_generation) {
         return true;
     }
-    // The actor's strings are those of the policy that the call was let in under, so that one is held on.
+    // The actor's strings live in the policy that let the call in, so the call holds on to that policy.
     authz_policy *now = authz_current_hold(current, &c->policy_generation);
     authz_who who;
     authz_verdict v = decide(c, now, &who);

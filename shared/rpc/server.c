@@ -13,7 +13,7 @@
 #include "rpc/tls_internal.h"
 
 // Common clients ask every 10 s whether a quiet connection is alive, ours every 30 s. Core ends a connection at the third ping that
-// comes sooner than this after the one before, so there is room for pings that the network bunches up. One ping a second costs
+// comes sooner than this after the ping before, so there is room for pings that the network bunches up. One ping a second costs
 // nothing; a flood is over after four pings.
 enum { PING_INTERVAL_MIN_MS = 1000 };
 

@@ -33,7 +33,7 @@ static void pem_set_wipe(pem_set *p) {
     config_wipe(p->key.text, p->key.len);
 }
 
-// Certificates are public: whoever may read the file may.
+// Certificates are public, so anybody may read the file.
 static bool read_public(const char *what, const char *path, pem *out, err *e) {
     FILE *in = fopen(path, "rbe");
     if (in == NULL) {

@@ -225,7 +225,7 @@ bool ach_file_name(const char *pattern, const submission_numbers *numbers, ach_f
                          "ach.file_name makes names that are empty or too long");
 }
 
-// The value of a part of the pattern: so many characters of a kind, in our case.
+// The value of a part of the pattern of names.
 typedef struct name_part {
     const char *part;
     size_t len;

@@ -11,7 +11,7 @@
 #include "rails/inbox_mask.h"
 
 enum { ID_LEN_MAX = 64, COMPARED_LEN_MAX = 600, TRACE_SHOWN_MAX = 40 };
-// The slot of a payout is anywhere in the table: it is prefetched so many candidates ahead.
+// The slot of a payout is anywhere in the table, so it is fetched AHEAD candidates before it is needed.
 enum { AHEAD = 8 };
 #define US_PER_DAY (INT64_C(24) * 3600 * 1000000)
 

@@ -126,8 +126,8 @@ static bool check_clock(preparing *p, err *e) {
                    "the process's clock is more than a day off the database's");
 }
 
-// The settlement time without the bank's word: so many banking days after the effective date, at the hour of the Federal Reserve's
-// settlement. By the process's clock, which the database's is compared with.
+// The settlement time when the bank says nothing: some banking days after the effective date (a setting), at the hour of the Federal
+// Reserve's settlement. By the process's clock, which is compared with the database's.
 static int64_t settles_us(const preparing *p, int64_t effective) {
     const ach_settings *s = &p->r->settings;
     if (strcmp(s->settlement, "timetable") != 0) {

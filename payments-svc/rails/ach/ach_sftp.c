@@ -20,7 +20,7 @@ enum {
     // With its frame it stays below the 34,000 bytes that each server must take; some servers end the session over a longer one.
     WRITE_SMALL_LEN = 32 * 1024,
     READ_CHUNK_LEN = 32 * 1024,
-    // A file may take longer than one request, but not for ever: so many times the limit of a request. An upload must end within its
+    // A file may take longer than one request, but not for ever: this many times the limit of one request. An upload must end within its
     // sender's lease.
     WRITE_LIMITS = 2,
     READ_LIMITS = 30

@@ -1,7 +1,7 @@
 // Asks again for settled payouts: a bank tells of a return for some minutes only, and nobody may hear it. Each payout is asked for three
 // times, by pages in the order of their ids, which begin with a time; inbox_sweep has the position of each of the three. Ages count from
-// settlement. Most payouts settle at once, and are asked for by their page. The others, and those without an answer, are in
-// inbox_sweep_again until their own time.
+// settlement. Most payouts settle at once, and are asked for by their page. Payouts that settle later, or about which the bank gave no
+// answer, are in inbox_sweep_again until their own time.
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -250,7 +250,7 @@ static void read_return(reader *r, nacha_told *t) {
 
 static void read_change(reader *r, nacha_told *t) {
     int64_t code = 0;
-    // By position: blanks inside belong to it, so only those at the end go.
+    // By position: blanks inside belong to the field, so only the blanks at its end go.
     const size_t end = r->text.len < 64 ? r->text.len : 64;
     t->info = end > 35 ? (str){r->text.ptr + 35, end - 35} : (str){0};
     if (read_about(r, t, 'C', &code)) {
@@ -350,7 +350,7 @@ static bool read_advice(reader *r, char type) {
     return true;
 }
 
-// Whether the count of batches is the one with the advices: banks differ in that, so it says what the other sums have in them.
+// Whether the stated count of batches includes the advices. Banks differ in this, and the other sums follow the count.
 static bool has_advices(const reader *r) {
     int64_t stated = 0;
     return number(r, 2, 6, &stated) && stated == r->file.batches + r->advices.batches;

@@ -55,7 +55,7 @@ enum { LATIN_1_FIRST = 0xc0, LATIN_2_FIRST = 0x1e00, WIDE_FIRST = 0xff01, WIDE_L
 _Static_assert(sizeof LATIN_1 - 1 == 0x24f - 0xc0 + 1, "one letter each");
 _Static_assert(sizeof LATIN_2 - 1 == 0x1eff - 0x1e00 + 1, "one letter each");
 
-// The one letter that stands for c; '*' where only SPELLINGS knows.
+// The single letter that stands for c; '*' where only SPELLINGS has the answer.
 static char letter(uint32_t c) {
     if (c >= LATIN_1_FIRST && c < LATIN_1_FIRST + sizeof LATIN_1 - 1) {
         return LATIN_1[c - LATIN_1_FIRST];
