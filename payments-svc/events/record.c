@@ -11,7 +11,10 @@
 #include "events/sagas.h"
 #include "feed/feed.h"
 
-enum { EVENTS_CHUNK = 5000 }; // per statement
+enum {
+    EVENTS_CHUNK = 5000, // per statement
+    LISTED_DAYS = 90     // half of what retention keeps at least (retention.payouts_days)
+};
 
 // --- Recording -------------------------------------------------------------------------------------------------------
 
@@ -478,11 +481,34 @@ static bool is_movement(const rail_event *event) {
 }
 
 // Tells the payouts' sagas. Of one message, its saga; of many, a list, which the next claim takes up.
+//
+// An old payout is always told by its saga: retention may be about to archive it, which the saga's row prevents and a new list does not.
+static bool may_be_listed(const uuid *ids, size_t n) {
+    const int64_t old_ms = clock_wall_us(clock_system()) / 1000 - LISTED_DAYS * INT64_C(86400000);
+    return n > 1 && uuid_v7_ms(ids[0]) > old_ms; // the ids are sorted
+}
+
+// The same for ids that are sorted and may repeat.
+static bool tell_each(db_conn *c, int64_t book_id, const uuid *ids, size_t n, arena *a, err *e) {
+    uuid *once = ARENA_ARRAY(a, uuid, n);
+    int32_t *counts = ARENA_ARRAY(a, int32_t, n); // all 0
+    size_t n_once = 0;
+    if (once == NULL || counts == NULL) {
+        return err_no_memory(e, "the batch of messages");
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || !uuid_eq(once[n_once - 1], ids[i])) {
+            once[n_once++] = ids[i];
+        }
+        counts[n_once - 1]++;
+    }
+    return tell_all(c, book_id, once, counts, n_once, a, e);
+}
+
 static bool tell_added(db_conn *c, int64_t book_id, int connection, const uuid *ids, size_t n,
                        arena *a, err *e) {
-    static const int32_t ONCE = 1;
-    return n > 1 ? events_list(c, book_id, connection, ids, n, a, e)
-                 : tell_all(c, book_id, ids, &ONCE, 1, a, e);
+    return may_be_listed(ids, n) ? events_list(c, book_id, connection, ids, n, a, e)
+                                 : tell_each(c, book_id, ids, n, a, e);
 }
 
 bool rail_events_add(db_conn *c, int64_t book_id, int connection, const rail_event *events,

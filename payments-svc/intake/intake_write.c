@@ -9,15 +9,6 @@
 #include "feed/feed.h"
 #include "intake/intake_internal.h"
 
-// A payout's creation time is in its id, to the millisecond: so a range of times is a range of ids.
-static int64_t created_us_of(uuid v7) {
-    uint64_t ms = 0;
-    for (size_t i = 0; i < 6; i++) {
-        ms = ms << 8 | v7.b[i];
-    }
-    return (int64_t)ms * 1000;
-}
-
 // Mostly there is no fee, and its column is not sent.
 static bool some_have_a_fee(const intake_batch *b) {
     for (size_t i = 0; i < b->n_fresh; i++) {
@@ -132,7 +123,8 @@ bool intake_write(intake_batch *b, db_conn *c, arena *a, err *e) {
     for (size_t i = 0; i < b->n_fresh; i++) {
         intake_item *it = b->fresh[i];
         it->payout_id = uuid_v7(clock_system());
-        it->created_us = created_us_of(it->payout_id);
+        // The creation time is in the id, so a range of times is a range of ids.
+        it->created_us = uuid_v7_ms(it->payout_id) * 1000;
     }
     if (!copy_payouts(b, c, e) || !copy_sagas(b, c, now_us, e) ||
         !audit_fresh(b, c, now_us, a, e) || !tell_feed(b, c, a, e)) {

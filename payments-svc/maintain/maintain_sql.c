@@ -6,12 +6,15 @@
 // page (as text), $4 how many. Picks lock their rows, so that nobody changes a row between its archive and its removal.
 #define PAGE " LIMIT $4 FOR UPDATE OF t"
 
-// A payout at its end with nothing open: all events taken up, no case, no submission. The kept sums have it in its present state.
+// A payout at its end with nothing open: all messages taken up, in no list of saga_heard, no case, no submission. The kept sums have it in
+// its present state.
 #define ENDED                                                                                      \
     "FROM saga AS t JOIN payout AS p ON p.book_id = t.book_id AND p.payout_id = t.payout_id "      \
     "WHERE t.book_id = $1 AND t.payout_id > $3::text::uuid AND t.payout_id < $2::text::uuid "      \
     "AND t.step = 8 AND t.state IN (6, 7, 8, 9) AND t.hold = '' AND t.due_at IS NULL "             \
     "AND t.events = t.events_seen "                                                                \
+    "AND t.payout_id NOT IN (SELECT unnest(h.payout_ids) FROM saga_heard AS h "                    \
+    "WHERE h.book_id = $1) "                                                                       \
     "AND t.payout_id <= (SELECT upto FROM payout_sum_upto WHERE book_id = $1) "                    \
     "AND NOT EXISTS (SELECT 1 FROM payout_apart AS a WHERE a.book_id = $1 "                        \
     "AND a.merchant_id = p.merchant_id AND a.payout_id = t.payout_id) "                            \

@@ -22,14 +22,6 @@ typedef struct standing {
 enum { REPEATS_DAYS = 7 };
 enum { RECOVERY_RETRY_MS = 5000 };
 
-static int64_t made_at_us(uuid payout_id) {
-    int64_t ms = 0;
-    for (int i = 0; i < 6; i++) { // UUIDv7 begins with its time
-        ms = ms << 8 | payout_id.b[i];
-    }
-    return ms * 1000;
-}
-
 bool saga_cancel_look(guard *g, db_conn *c, saga_cancellation *x, arena *a, err *e) {
     const int64_t repeats_us = INT64_C(86400) * 1000000 * REPEATS_DAYS;
     db_rows *rows = NULL;
@@ -43,8 +35,8 @@ bool saga_cancel_look(guard *g, db_conn *c, saga_cancellation *x, arena *a, err 
     }
     x->recovering = !guard_same_timeline(g, db_get_str(rows, 0, 0)) || !guard_may_send(g);
     guard_look(g, &now);
-    x->may_be_forgotten = x->recovering || (now.ended_us != 0 &&
-                                            made_at_us(x->payout_id) < now.ended_us + repeats_us);
+    x->may_be_forgotten = x->recovering || (now.ended_us != 0 && uuid_v7_ms(x->payout_id) * 1000 <
+                                                                     now.ended_us + repeats_us);
     return true;
 }
 

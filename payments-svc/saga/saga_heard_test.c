@@ -231,6 +231,25 @@ static void test_heard__and_due__both_have_their_share(void **state) {
     assert_int_equal(listed(), 10);
 }
 
+// Retention may be about to archive it.
+static void test_heard__an_old_payout__told_by_its_row(void **state) {
+    (void)state;
+    static const char OLD[] = "01600000-0000-7000-8000-000000000001"; // of 2017
+    char id[UUID_TEXT_LEN + 1], sql[300];
+    sent_payouts(2);
+    uuid_format(ids[0], id);
+    (void)snprintf(sql, sizeof sql,
+                   "UPDATE saga SET payout_id = '%s' WHERE payout_id = '%s'; "
+                   "UPDATE payout SET payout_id = '%s' WHERE payout_id = '%s'",
+                   OLD, id, OLD, id);
+    fixture_sql(sql, NULL, 0);
+    assert_true(uuid_parse(str_of(OLD), &ids[0]));
+    tell(2, RAIL_EVENT_SETTLED, "a");
+    assert_int_equal(listed(), 0);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE events = 1 AND due_at <= now()"),
+                     2);
+}
+
 static bool scan(saga_scan *s, arena *a) {
     const int64_t book = WORLD_BOOK;
     const int16_t rails[] = {RAIL_INSTANT};
@@ -284,6 +303,7 @@ int main(void) {
         cmocka_unit_test_setup(test_heard__its_worker_dies__heard_by_the_next, fresh),
         cmocka_unit_test_setup(test_heard__more_than_a_batch__cut, fresh),
         cmocka_unit_test_setup(test_heard__and_due__both_have_their_share, fresh),
+        cmocka_unit_test_setup(test_heard__an_old_payout__told_by_its_row, fresh),
         cmocka_unit_test_setup(test_heard__listed__the_scan_sees_it, fresh),
         cmocka_unit_test_setup(test_heard__of_no_payout__the_others_go_on, fresh),
     };

@@ -202,3 +202,11 @@ char *uuid_text(arena *a, uuid id) {
     uuid_format(id, text);
     return text;
 }
+
+int64_t uuid_v7_ms(uuid id) {
+    uint64_t ms = 0;
+    for (size_t i = 0; i < 6; i++) {
+        ms = ms << 8 | id.b[i];
+    }
+    return (int64_t)ms;
+}

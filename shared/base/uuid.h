@@ -15,6 +15,8 @@ enum { UUID_TEXT_LEN = 36 };
 
 // Time-ordered, monotonic within the process. Thread-safe.
 uuid uuid_v7(const clock_source *c);
+// The time in an id of version 7: milliseconds since 1970.
+int64_t uuid_v7_ms(uuid id);
 // Forgets the last id, so that a restarted simulation makes the same ids again. For tests only.
 void test_uuid_v7_reset(void);
 // A version 8 id: the SHA-256 of the parts, each prefixed with its length. The same parts give the same id.

@@ -170,7 +170,7 @@ def test_NO_LOSS_nothing_that_is_open_is_archived(old):
     book = mixed.merchant.book_id
     settled = [payout_id for (payout_id,) in world.payments_rows(
         "SELECT payout_id FROM saga WHERE state = 6 AND rail = 2 ORDER BY payout_id") if payout_id not in young]
-    held, due, cased, unheard = settled[:4]
+    held, due, cased, unheard, listed = settled[:5]
     (of_a_file,) = world.payments_rows("SELECT payout_id FROM submission_item ORDER BY payout_id LIMIT 1")[0]
     (file,) = world.payments_rows(f"SELECT submission_id FROM submission_item WHERE payout_id = '{of_a_file}'")[0]
     world.payments.stop()
@@ -178,6 +178,7 @@ def test_NO_LOSS_nothing_that_is_open_is_archived(old):
         UPDATE saga SET hold = 'TEST', held_state = 6, state = 10 WHERE payout_id = '{held}';
         UPDATE saga SET due_at = now() + interval '1 day' WHERE payout_id = '{due}';
         UPDATE saga SET events = events + 1 WHERE payout_id = '{unheard}';
+        INSERT INTO saga_heard VALUES ({book}, '{listed}', 2, now(), 1, ARRAY['{listed}'::uuid]);
         INSERT INTO payment_case VALUES ({book}, '{cased}', 'PAYOUT_OVERDUE', 'payout', '{cased}', '', '', '', 0, '', 1, '', '', 1,
                                          now() - interval '9 years', now(), now());
         UPDATE submission SET due_at = now() + interval '1 day' WHERE submission_id = '{file}';
@@ -190,14 +191,14 @@ def test_NO_LOSS_nothing_that_is_open_is_archived(old):
     left, _ = assert_nothing_is_lost(world, before, folder)
     of_that_file = {json.loads(row)["payout_id"] for row in left["submission_item"]}
     assert of_a_file in of_that_file
-    assert {json.loads(row)["payout_id"] for row in left["payout"]} == {held, due, cased, unheard, *of_that_file, *young}
+    assert {json.loads(row)["payout_id"] for row in left["payout"]} == {held, due, cased, unheard, listed, *of_that_file, *young}
     assert [json.loads(row)["submission_id"] for row in left["submission"]] == [file]
     assert len(left["payment_case"]) == len([row for row in before["payment_case"] if json.loads(row)["state"] == 1])
     assert sorted(json.loads(row)["state"] for row in left["inbox"] if json.loads(row)["received_at"] < "2025") == [2, 3]
     assert len(left["deposit"]) == 1
     # The keys of what is kept are kept.
     made = {json.loads(row)["made"] for row in left["idempotency"]}
-    assert {held, due, cased, unheard, of_a_file} <= made
+    assert {held, due, cased, unheard, listed, of_a_file} <= made
 
 
 @pytest.mark.parametrize("point", ["maintain.written", "maintain.archived", "maintain.removed"])
