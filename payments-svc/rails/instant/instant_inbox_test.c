@@ -208,6 +208,44 @@ static void test_webhook__further_return__the_total_is_asked_for(void **state) {
     assert_int_equal(count_of("inbox WHERE state <> 2"), 0);
 }
 
+// A bank that sends the whole payment: its amount is not what came back.
+static void test_webhook__whole_payment_with_a_returned_part__the_bank_is_asked(void **state) {
+    (void)state;
+    start_webhook();
+    char *body = arena_strdup(mem, hook_body("payment.returned", "returned", 1, 1000, NULL));
+    const char *whole =
+        arena_printf(mem, "%.*s,\"returned_amount\":400}}", (int)(strstr(body, "}}") - body), body);
+    assert_int_equal(send_hook((hook){.id = "evt_1", .body = whole}), 200);
+    assert_int_equal(events("kind = 4"), 0);
+    script.status = 200;
+    script.body = answer_json("returned", ",\"returned_amount\":400");
+    apply_waiting(true);
+    assert_int_equal(events("kind = 4 AND amount = 400"), 1);
+    assert_int_equal(events("kind = 4"), 1);
+    assert_int_equal(count_of("inbox WHERE state <> 2"), 0);
+    assert_int_equal(count_of("payment_case"), 0);
+}
+
+// A settlement under another id, after a return, and the bank does not know of one: no second payment, and a person looks.
+static void test_NO_DOUBLE_webhook__settled_again_under_another_id__a_case(void **state) {
+    (void)state;
+    start_webhook();
+    const char *settled = hook_body("payment.settled", "settled", 1, 1000, NULL);
+    char *other = arena_strdup(mem, settled);
+    memcpy(strstr(other, "pay_9"), "PAY_9", 5);
+    assert_int_equal(send_hook((hook){.id = "evt_1", .body = settled}), 200);
+    assert_int_equal(
+        send_hook((hook){.id = "evt_2",
+                         .body = hook_body("payment.returned", "returned", 1, 1000, NULL)}),
+        200);
+    assert_int_equal(send_hook((hook){.id = "evt_3", .body = other}), 200);
+    script.status = 200;
+    script.body = answer_json("returned", "");
+    apply_waiting(true);
+    assert_int_equal(events("kind = 3"), 1);
+    assert_int_equal(count_of("payment_case WHERE code = 'SETTLED_AGAIN' AND book_id = 7"), 1);
+}
+
 static void test_webhook__part_of_it_returned__an_event_of_its_amount(void **state) {
     (void)state;
     start_webhook();
@@ -625,6 +663,8 @@ int main(void) {
         TEST(test_sweep__message_of_another_part_comes_later__counted),
         TEST(test_sweep__answer_contradicts__heard),
         TEST(test_webhook__part_of_it_returned__an_event_of_its_amount),
+        TEST(test_webhook__whole_payment_with_a_returned_part__the_bank_is_asked),
+        TEST(test_NO_DOUBLE_webhook__settled_again_under_another_id__a_case),
         TEST(test_NO_LOSS_webhook__more_movements_than_are_taken_in__one_case),
         TEST(test_webhook__refused_again_and_again__some_are_taken_in_and_one_case),
         TEST(test_webhook__database_fails__recorded_and_applied_later),

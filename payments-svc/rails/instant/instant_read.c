@@ -37,6 +37,8 @@ typedef struct reading {
 // The result of a question.
 typedef struct asked {
     int64_t total; // the returned total
+    bool settled;  // the bank shows the payment as settled
+    str payment_id;
 } asked;
 
 // The attempt of this key; 0: not the payout's. Only we can have made the key, so the bank may speak of any attempt, even one that this
@@ -144,11 +146,15 @@ static bool find_known(const reading *x, db_conn *c, known *out, err *e) {
     return true;
 }
 
-// True when only the bank can explain this message: a second message about a return, or a settlement after a return.
+// True when only the bank can explain this message: a return whose two amounts differ, a second message about a return, or a settlement
+// after a return. Banks that send the whole payment give the returned part apart (returned_amount).
 static bool must_ask(const reading *x, const known *k) {
-    const payment_status s = x->payment.status;
-    return x->item->kind == INBOX_MESSAGE && k->returned > 0 &&
-           ((s == PAYMENT_RETURNED && k->returned < k->limit) || s == PAYMENT_SETTLED);
+    const payment *p = &x->payment;
+    const bool unclear = p->returned > 0 && p->returned != p->amount;
+    return x->item->kind == INBOX_MESSAGE &&
+           ((p->status == PAYMENT_RETURNED && k->returned < k->limit &&
+             (unclear || k->returned > 0)) ||
+            (p->status == PAYMENT_SETTLED && k->returned > 0));
 }
 
 static int64_t total_of(const payment *p) {
@@ -328,7 +334,23 @@ static bool hear_answer(reading *x, const known *k, err *e) {
                   "paid once more");
         return true;
     }
-    return total <= k->returned || add_return(x, k, total, total - k->returned, e);
+    if (total < k->returned) {
+        set_aside(x, "RETURNED_LESS",
+                  "the bank told that more came back than it shows now: look what came back");
+        return true;
+    }
+    return total == k->returned || add_return(x, k, total, total - k->returned, e);
+}
+
+// A settlement that is told after a return under a new id is another payment only if the bank shows it so.
+static void judge_settled_again(reading *x, const asked *answer) {
+    const bool shown = answer->settled && str_eq(answer->payment_id, x->payment.payment_id);
+    if (x->out->n_events > 0 && !shown) {
+        x->out->n_events = x->out->n_odd = 0;
+        set_aside(x, "SETTLED_AGAIN",
+                  "a message tells of a settlement after a return, and the bank does not show this "
+                  "payment as settled: look whether it was paid once more");
+    }
 }
 
 static bool hear_message(reading *x, const known *k, err *e) {
@@ -338,8 +360,12 @@ static bool hear_message(reading *x, const known *k, err *e) {
             return err_set(e, ERR_FAILED_PRECONDITION, "MUST_ASK",
                            "the bank must be asked for the total of what came back");
         }
-        // The first return was applied before.
-        return x->payment.status != PAYMENT_RETURNED || answer->total > 0 ||
+        if (x->payment.status == PAYMENT_SETTLED) {
+            judge_settled_again(x, answer);
+            return true;
+        }
+        // The answer is an item of its own, and counts what came back.
+        return answer->total > 0 ||
                err_set(e, ERR_FAILED_PRECONDITION, "BANK_LAGS",
                        "the bank told of a return, and its answer does not show one yet");
     }
@@ -402,7 +428,7 @@ bool instant_ask(void *self, const inbox_item *item, const void **out, arena *a,
     if (!instant_ask_one(x->r, x->book_id, x->payment.key, &said, a, e)) {
         return false;
     }
-    answer->total = total_of(&said);
+    *answer = (asked){total_of(&said), said.status == PAYMENT_SETTLED, said.payment_id};
     *out = answer;
     return true;
 }
