@@ -46,6 +46,40 @@ static void test_ack__accepted_rejected_or_odd__each_its_own(void **state) {
     assert_count("submission WHERE state = 5", 1);
 }
 
+// What it says of one batch is not the file's: nothing is sent anew, and a person asks the bank.
+static void test_NO_DOUBLE_ack__of_one_batch__a_case_and_nothing_moves(void **state) {
+    (void)state;
+    static const char *const MEMBERS[] = {"\"batch\":2", "\"batchNumber\":\"0000002\"",
+                                          "\"Batches\":[2]"};
+    send_entries(3, 3);
+    for (size_t i = 0; i < sizeof MEMBERS / sizeof MEMBERS[0]; i++) {
+        char ack[400], name[8];
+        snprintf(ack, sizeof ack,
+                 "{\"file\":\"%s\",%s,\"status\":\"rejected\",\"reason\":\"because\"}", FILE_3,
+                 MEMBERS[i]);
+        snprintf(name, sizeof name, "b%zu", i);
+        put_text(name, ack);
+    }
+    look();
+    assert_odd("ONE_BATCH", 3);
+    assert_count("rail_event WHERE kind = 5", 0);
+    assert_count("submission WHERE state = 3", 1);
+}
+
+// The bank takes a file after all that it has rejected: what was made in its place stops, whatever the bank counts.
+static void
+test_NO_DOUBLE_ack__accepts_what_it_rejected__other_counts_stop_the_new_file_too(void **state) {
+    (void)state;
+    send_entries(3, 3);
+    put_ack("c1", FILE_3, "rejected", 0, 0);
+    look();
+    assert_count("submission WHERE state = 5", 1);
+    put_ack("c2", FILE_3, "accepted", 2, 4000);
+    look();
+    assert_count("payment_case WHERE kind = 'SUBMISSION_UNKNOWN' AND code = 'BANK_CONTRADICTS'", 1);
+    assert_count("inbox_exception WHERE reason = 'OTHER_COUNT'", 0);
+}
+
 // Entries that the bank refuses fail with its words; the rest of the file goes on.
 static void test_ack__refuses_single_entries__the_rest_goes_on(void **state) {
     (void)state;
@@ -260,6 +294,8 @@ static void test_ack__refuses_more_than_the_file_has__refused_as_a_whole(void **
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_ack__accepted_rejected_or_odd__each_its_own),
+        TEST(test_NO_DOUBLE_ack__of_one_batch__a_case_and_nothing_moves),
+        TEST(test_NO_DOUBLE_ack__accepts_what_it_rejected__other_counts_stop_the_new_file_too),
         TEST(test_ack__refuses_single_entries__the_rest_goes_on),
         TEST(test_NO_DOUBLE_ack__refuses_for_another_reason__a_case_and_it_is_held),
         TEST(test_HEARD__moved_after_it_was_rejected__a_case_of_the_file),

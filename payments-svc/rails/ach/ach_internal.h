@@ -223,6 +223,7 @@ typedef struct ach_refusal {
 
 typedef struct ach_ack {
     bool accepted;
+    bool of_batch; // it names a batch, so it says nothing of the rest of the file
     bool entries_told,
         total_told;                // a bank may write 0 for a rejected file that it has not counted
     int64_t entries, total, at_us; // at_us 0: no readable time

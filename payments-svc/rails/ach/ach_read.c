@@ -333,6 +333,18 @@ static objection object(const ach_ack *ack, const inbox_item *item, const submis
     if (known > 1) {
         return (objection){"AMBIGUOUS_FILE", "more than one file of ours has this name"};
     }
+    // An acceptance of what is not there any more stops what was made in its place, whatever it counts.
+    const bool contradicts =
+        ack->accepted && (ref->state == SUBMISSION_REJECTED || ref->state == SUBMISSION_WITHDRAWN);
+    if (contradicts) {
+        return (objection){0};
+    }
+    if (ack->of_batch) {
+        return (objection){
+            "ONE_BATCH",
+            "speaks of one batch, and not of the file as a whole: find out from the bank "
+            "what it says of the other batches"};
+    }
     if ((ack->entries_told && ack->entries != ref->items &&
          ack->entries != ref->items - refused->entries) ||
         (ack->total_told && ack->total != ref->total &&

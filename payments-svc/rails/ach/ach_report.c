@@ -111,6 +111,19 @@ static bool ack_refused(json_t *root, arena *a, ach_ack *out, err *e) {
     return ok || err_no_memory(e, "the list of refusals");
 }
 
+// Some banks acknowledge each batch of a file by itself: batch, batchNumber, batch_id, batches …
+static bool names_a_batch(json_t *root) {
+    static const char BATCH[] = "batch";
+    const char *name = NULL;
+    json_t *value = NULL;
+    json_object_foreach(root, name, value) {
+        if (strncasecmp(name, BATCH, sizeof BATCH - 1) == 0 && !json_is_null(value)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool ack_fields(json_t *root, arena *a, ach_ack *out, err *e) {
     const char *named = json_string_value(json_object_get(root, "file"));
     const char *status = json_string_value(json_object_get(root, "status"));
@@ -126,6 +139,7 @@ static bool ack_fields(json_t *root, arena *a, ach_ack *out, err *e) {
     if (at == NULL || !rail_time_parse(str_of(at), &out->at_us)) {
         out->at_us = 0; // no money depends on the time
     }
+    out->of_batch = names_a_batch(root);
     // A rejected file may not have been understood, so its counts may be missing.
     if (out->accepted && (!is_count(entries) || !is_count(total))) {
         return bad(e, 1, "'entries' and 'total' must be whole numbers of at most 12 digits");
