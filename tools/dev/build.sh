@@ -60,6 +60,7 @@ END
 }
 
 cmd_clean() {
+    takes_nothing clean "$@"
     run_python sweep --folder .run/test
     compgen -G '.run/test/*/owner.json' >/dev/null && fail "a test or benchmark of this folder is under way"
     run_python remove

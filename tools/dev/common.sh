@@ -13,6 +13,11 @@ fail() {
     exit 1
 }
 
+# For a command without arguments: a word that it does not know must not be taken for its consent.
+takes_nothing() {
+    [[ $# -eq 1 ]] || fail "./dev $1 takes no arguments, and '$2' is one: nothing was done"
+}
+
 run_python() { PYTHONPATH="$PROJECT/tools" "$PYTHON" -m run "$@"; }
 
 require_preset() {

@@ -30,7 +30,10 @@ The data stays in .run/ for the next `./dev up`; `./dev clean` removes it.
 END
 }
 
-cmd_down() { run_python down; }
+cmd_down() {
+    takes_nothing down "$@"
+    run_python down
+}
 
 help_status() {
     cat <<'END'
@@ -40,7 +43,10 @@ One line for each part: running or not, pid and ports. Exit code 0 when all of t
 END
 }
 
-cmd_status() { run_python status; }
+cmd_status() {
+    takes_nothing status "$@"
+    run_python status
+}
 
 cmd_payctl() {
     [[ -e .run/env && -e .run/run/build ]] || fail "nothing is set up yet: ./dev up"
