@@ -47,10 +47,11 @@ static bool is_there(const span *s, int64_t after, err *e) {
         return false;
     }
     return after == s->ends.oldest || s->was_given ||
-           err_set(e, ERR_FAILED_PRECONDITION, "FEED_POSITION_UNKNOWN",
-                   "no entry has position %lld, and the feed ends at position %lld: the database "
-                   "has forgotten entries by a restore or a failover",
-                   (long long)after, (long long)s->ends.head);
+           err_set(
+               e, ERR_FAILED_PRECONDITION, "FEED_POSITION_UNKNOWN",
+               "no entry has position %lld, and the feed ends at position %lld: the position was "
+               "never given, or the database has forgotten it by a restore or a failover",
+               (long long)after, (long long)s->ends.head);
 }
 
 static bool read_entries(db_conn *c, int64_t book_id, int64_t after, const feed_filter *filter,

@@ -24,8 +24,9 @@ HEAD = """\
 Written by `./dev docs` from the programs (`--print-config-markdown`): do not edit.
 
 A setting comes from the file given as `--config` (an INI file: `server.listen` is `listen` in the section `[server]`) or from
-the environment, which wins. A wrong or unknown one refuses the start, by name. `--print-config` shows what is in force. Secrets
-are never settings: a setting names the file that holds one.
+the environment, which wins. A wrong value and an unknown name refuse the start, and the message names the setting. In the environment
+an unknown name is refused only below a section that exists. `--print-config` shows what is in force. Secrets are never settings: a
+setting names the file that holds one.
 """
 PROGRAMS = {
     "ledger-svc": "The double-entry ledger. Migrations: `ledger-svc migrate --config FILE`, with a role that owns the schema.",
