@@ -20,7 +20,7 @@ from run.config import entry
 OTHER = "payments-svc.2"
 # The statements that may change what the world sees of a payout. The function that runs one adds what changed to the feed
 # (feed_add), in the same transaction.
-TOLD = {"saga_write", "saga_reach_bank"}
+TOLD = {"saga_write", "saga_write_rare", "saga_reach_bank"}
 PENDING = 3
 
 

@@ -175,7 +175,7 @@ def test_there_is_no_other_sql_in_the_ledger():
 def test_the_statements_of_the_payments_were_found():
     names = [param.values[0] for param in STATEMENTS]
     assert len(set(names)) == len(names)
-    enums = (("saga/saga_sql.h", "saga_sql_id"), ("guard/guard_sql.h", "guard_sql_id"), ("feed/feed_sql.h", "feed_sql_id"), ("payouts/payouts_sql.h", "payouts_sql_id"), ("intake/intake_sql.h", "intake_sql_id"),
+    enums = (("saga/saga_sql.h", "saga_sql_id"), ("events/events_sql.h", "events_sql_id"), ("guard/guard_sql.h", "guard_sql_id"), ("feed/feed_sql.h", "feed_sql_id"), ("payouts/payouts_sql.h", "payouts_sql_id"), ("intake/intake_sql.h", "intake_sql_id"),
              ("parties/parties_sql.h", "parties_sql_id"), ("books/books.h", "books_of"), ("maintain/maintain_sql.h", "maintain_sql_id"),
              ("cases/cases_sql.h", "cases_sql_id"), ("connections/connections_sql.h", "connections_sql_id"),
              ("command/audit_sql.h", "audit_sql_id"), ("command/idempotency_sql.h", "idempotency_sql_id"), ("deposits/deposits_sql.h", "deposits_sql_id"), ("imports/imports_sql.h", "imports_sql_id"), ("keys/keys_sql.h", "keys_sql_id"), ("rails/ach/ach_internal.h", "ach_sql"),
