@@ -246,6 +246,25 @@ static void test_NO_DOUBLE_webhook__settled_again_under_another_id__a_case(void 
     assert_int_equal(count_of("payment_case WHERE code = 'SETTLED_AGAIN' AND book_id = 7"), 1);
 }
 
+static void test_NO_LOSS_webhook__settled_told_after_its_return__counts(void **state) {
+    (void)state;
+    start_webhook();
+    assert_int_equal(
+        send_hook((hook){.id = "evt_1",
+                         .body = hook_body("payment.returned", "returned", 1, 1000, NULL)}),
+        200);
+    assert_int_equal(
+        send_hook(
+            (hook){.id = "evt_2", .body = hook_body("payment.settled", "settled", 1, 1000, NULL)}),
+        200);
+    script.status = 200;
+    script.body = answer_json("returned", "");
+    apply_waiting(true);
+    assert_int_equal(events("kind = 3"), 1);
+    assert_int_equal(events("kind = 4"), 1);
+    assert_int_equal(count_of("payment_case"), 0);
+}
+
 static void test_webhook__part_of_it_returned__an_event_of_its_amount(void **state) {
     (void)state;
     start_webhook();
@@ -664,6 +683,7 @@ int main(void) {
         TEST(test_sweep__answer_contradicts__heard),
         TEST(test_webhook__part_of_it_returned__an_event_of_its_amount),
         TEST(test_webhook__whole_payment_with_a_returned_part__the_bank_is_asked),
+        TEST(test_NO_LOSS_webhook__settled_told_after_its_return__counts),
         TEST(test_NO_DOUBLE_webhook__settled_again_under_another_id__a_case),
         TEST(test_NO_LOSS_webhook__more_movements_than_are_taken_in__one_case),
         TEST(test_webhook__refused_again_and_again__some_are_taken_in_and_one_case),

@@ -127,6 +127,7 @@ static void add_event(reading *x, rail_event_kind kind, str event_id, int64_t am
 typedef struct known {
     int64_t returned;  // in total
     int64_t limit;     // the paid amount: no more can come back
+    int64_t settled;   // in total
     int64_t movements; // movements and refusals of all attempts
 } known;
 
@@ -140,6 +141,7 @@ static bool find_known(const reading *x, db_conn *c, known *out, err *e) {
         return false;
     }
     const int64_t settled = db_get_i64(rows, 0, 2);
+    out->settled = settled;
     out->returned = db_get_i64(rows, 0, 1) > 0 ? x->amount : db_get_i64(rows, 0, 0);
     out->limit = settled > x->amount ? settled : x->amount;
     out->movements = db_get_i64(rows, 0, 3);
@@ -342,10 +344,11 @@ static bool hear_answer(reading *x, const known *k, err *e) {
     return total == k->returned || add_return(x, k, total, total - k->returned, e);
 }
 
-// A settlement that is told after a return under a new id is another payment only if the bank shows it so.
-static void judge_settled_again(reading *x, const asked *answer) {
+// A further settlement, told after a return under a new id, is another payment only if the bank shows it so. The first settlement may come
+// after its return.
+static void judge_settled_again(reading *x, const known *k, const asked *answer) {
     const bool shown = answer->settled && str_eq(answer->payment_id, x->payment.payment_id);
-    if (x->out->n_events > 0 && !shown) {
+    if (x->out->n_events > 0 && k->settled > 0 && !shown) {
         x->out->n_events = x->out->n_odd = 0;
         set_aside(x, "SETTLED_AGAIN",
                   "a message tells of a settlement after a return, and the bank does not show this "
@@ -361,7 +364,7 @@ static bool hear_message(reading *x, const known *k, err *e) {
                            "the bank must be asked for the total of what came back");
         }
         if (x->payment.status == PAYMENT_SETTLED) {
-            judge_settled_again(x, answer);
+            judge_settled_again(x, k, answer);
             return true;
         }
         // The answer is an item of its own, and counts what came back.
